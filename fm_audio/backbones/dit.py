@@ -1,0 +1,56 @@
+"""DiT: a transformer whose every layer is modulated by time and vector (Peebles & Xie 2023; for speech, F5-TTS 2024).
+
+    c = time(t) + vector,   h ← h + position(h),   h ← block(h, c) …,   AdaLN
+
+`kernel` > 1 puts a depthwise convolution before each feed-forward, which helps small models that see little data;
+`attention_every` = 2 attends in every second layer only.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from fm_audio.layers import Block, MaskedConv, Modulation, TimeEmbedding, modulate
+from fm_audio.types import Cond, Frames, Mask, Times
+
+
+class DiT(nn.Module):
+    """Backbone of `layers` blocks; `vector_width` and `tokens_width` are the widths of cond.vector and cond.tokens (0: none)."""
+
+    def __init__(
+        self,
+        width: int = 512,
+        layers: int = 8,
+        heads: int = 8,
+        vector_width: int = 0,
+        tokens_width: int = 0,
+        feedforward: float = 4.0,
+        kernel: int = 1,
+        attention_every: int = 1,
+        position_kernel: int = 31,
+        position_groups: int = 16,
+    ):
+        super().__init__()
+        self.width = width
+        self.time = TimeEmbedding(width)
+        self.vector = nn.Linear(vector_width, width) if vector_width else None
+        self.position = nn.ModuleList(MaskedConv(width, position_kernel, position_groups) for _ in range(2))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, width, feedforward, kernel, (i + 1) % attention_every == 0, tokens_width or None)
+            for i in range(layers)
+        )
+        self.last = Modulation(width, width, 2)
+
+    def forward(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames:
+        c = self.time(t)
+        if self.vector is not None:
+            c = c + self.vector(cond.vector)
+        p = h
+        for conv in self.position:
+            p = nn.functional.mish(conv(p, mask))
+        h = h + p
+        context_mask = cond.tokens_mask
+        for block in self.blocks:
+            h = block(h, c, mask, cond.tokens, context_mask)
+        shift, scale = self.last(c)
+        return modulate(h, shift, scale)

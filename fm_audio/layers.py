@@ -1,0 +1,144 @@
+"""Transformer parts that backbones and encoders share. Every one of them keeps padding out of what is kept.
+
+b items, h heads, n queries, m keys, d width, c condition width. Masks are boolean, True = keep.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fm_audio.types import Frames, Mask, Times
+
+
+class TimeEmbedding(nn.Module):
+    """t (b,) in [0, 1] -> (b d): sinusoids of 1000·t in float32 (bfloat16 would merge neighbouring steps), then an MLP."""
+
+    def __init__(self, width: int, sinusoids: int = 256):
+        super().__init__()
+        self.sinusoids = sinusoids
+        self.mlp = nn.Sequential(nn.Linear(sinusoids, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, t: Times) -> Tensor:
+        half = self.sinusoids // 2
+        rates = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+        angles = 1000 * t.float()[:, None] * rates
+        return self.mlp(torch.cat([angles.sin(), angles.cos()], -1))
+
+
+def rotary(x: Tensor) -> Tensor:
+    """Rotary positions (Su et al. 2021) on x (b h n d), first half of d turned against the second."""
+    n, d = x.shape[-2:]
+    rates = 10_000 ** (-torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / d)
+    angles = torch.arange(n, device=x.device, dtype=torch.float32)[:, None] * rates
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys; to itself (with rotary positions) or to a context."""
+
+    def __init__(self, width: int, heads: int, context_width: int | None = None):
+        super().__init__()
+        self.heads = heads
+        self.rotates = context_width is None
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(context_width or width, 2 * width)
+        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
+        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Frames, context: Frames, mask: Mask) -> Frames:
+        """x (b n d), context (b m c), mask (b m) -> (b n d). Every row of mask must keep something."""
+        q = rearrange(self.query(x), "b n (h d) -> b h n d", h=self.heads)
+        k, v = rearrange(self.key_value(context), "b m (two h d) -> two b h m d", two=2, h=self.heads)
+        q, k = self.query_norm(q).to(v.dtype), self.key_norm(k).to(v.dtype)
+        if self.rotates:
+            q, k = rotary(q), rotary(k)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+        return self.out(rearrange(y, "b h n d -> b n (h d)"))
+
+
+class MaskedConv(nn.Module):
+    """A convolution along time of (b n d) that sees zeros where the mask is False, as it does beyond the edges."""
+
+    def __init__(self, width: int, kernel: int, groups: int = 1, out_width: int | None = None):
+        super().__init__()
+        self.conv = nn.Conv1d(width, out_width or width, kernel, padding=kernel // 2, groups=groups)
+
+    def forward(self, x: Frames, mask: Mask) -> Frames:
+        x = x.masked_fill(~mask[..., None], 0.0)
+        return rearrange(self.conv(rearrange(x, "b n d -> b d n")), "b d n -> b n d")
+
+
+class FeedForward(nn.Module):
+    """Linear, GELU, Linear; before them a depthwise convolution when kernel > 1 (ConvNeXt's order, Liu et al. 2022)."""
+
+    def __init__(self, width: int, hidden: int, kernel: int = 1):
+        super().__init__()
+        self.depthwise = MaskedConv(width, kernel, groups=width) if kernel > 1 else None
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
+
+    def forward(self, x: Frames, mask: Mask) -> Frames:
+        if self.depthwise is not None:
+            x = self.depthwise(x, mask)
+        return self.layers(x)
+
+
+class Modulation(nn.Module):
+    """AdaLN-zero (Peebles & Xie 2023): c (b c) -> `parts` tensors (b 1 d), all zero at the start of training."""
+
+    def __init__(self, cond_width: int, width: int, parts: int):
+        super().__init__()
+        self.parts = parts
+        self.linear = nn.Linear(cond_width, parts * width)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, c: Tensor) -> tuple[Tensor, ...]:
+        return self.linear(F.silu(c))[:, None].chunk(self.parts, -1)
+
+
+def modulate(x: Frames, shift: Tensor, scale: Tensor) -> Frames:
+    """LayerNorm without parameters, then x·(1 + scale) + shift."""
+    return F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
+
+
+class Block(nn.Module):
+    """Self-attention (optional), cross-attention (optional), feed-forward; each normed, shifted, scaled and gated by c."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        cond_width: int,
+        feedforward: float = 4.0,
+        kernel: int = 1,
+        attention: bool = True,
+        context_width: int | None = None,
+    ):
+        super().__init__()
+        self.attention = Attention(width, heads) if attention else None
+        self.cross = Attention(width, heads, context_width) if context_width else None
+        self.feedforward = FeedForward(width, int(feedforward * width), kernel)
+        self.modulation = Modulation(cond_width, width, 3 * (1 + attention + bool(context_width)))
+
+    def forward(
+        self, x: Frames, c: Tensor, mask: Mask, context: Frames | None = None, context_mask: Mask | None = None
+    ) -> Frames:
+        parts = iter(self.modulation(c))
+        if self.attention is not None:
+            shift, scale, gate = next(parts), next(parts), next(parts)
+            y = modulate(x, shift, scale)
+            x = x + gate * self.attention(y, y, mask)
+        if self.cross is not None:
+            shift, scale, gate = next(parts), next(parts), next(parts)
+            assert context is not None and context_mask is not None
+            x = x + gate * self.cross(modulate(x, shift, scale), context, context_mask)
+        shift, scale, gate = next(parts), next(parts), next(parts)
+        return x + gate * self.feedforward(modulate(x, shift, scale), mask)
