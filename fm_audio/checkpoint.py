@@ -1,0 +1,234 @@
+"""Model folders: config.json says which classes with which arguments, model.safetensors holds the numbers. Nothing is unpickled.
+
+    config.json   {"format": 1, "fm_audio": version, "model": {"class_path": "fm_audio.…", "init_args": {…}}, …extra}
+
+The weights are renamed into place first and the config last, so a folder with a config is a whole model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import tempfile
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fm_audio import __version__
+from fm_audio.types import FmAudioError
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+HALF_MAX = torch.finfo(torch.float16).max
+
+Node = Mapping[str, Any]
+
+
+def save_model(
+    folder: str | os.PathLike[str],
+    node: Node,
+    state_dict: Mapping[str, Tensor],
+    extra: Mapping[str, Any] | None = None,
+    half: bool = False,
+) -> Path:
+    """Write a model folder; each file appears whole or not at all, other files in the folder stay.
+
+    `half` stores floats that fit into float16 as float16 (half the size); they come back as float32.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    config = {"format": FORMAT, "fm_audio": __version__, "model": node, **(extra or {})}
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    tensors = {key: _stored(value, half) for key, value in state_dict.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_whole(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary))
+        _write_whole(folder / CONFIG, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as e:
+        raise FmAudioError(f"{folder}: cannot write a model there ({e.strerror}); choose another folder") from e
+    return folder
+
+
+def load_model(folder: str | os.PathLike[str], packages: Iterable[str] = ("fm_audio",)) -> nn.Module:
+    """The model of a folder, in float32 and eval mode, on the CPU. `packages` lists whose classes may be built."""
+    folder = Path(folder)
+    node = read_config(folder)["model"]
+    with torch.random.fork_rng(devices=[]):
+        try:
+            model = instantiate(node, packages)
+        except FmAudioError as e:
+            raise FmAudioError(f"{folder / CONFIG}: {e}") from e
+    if not isinstance(model, nn.Module):
+        raise FmAudioError(f"{folder / CONFIG}: {node['class_path']} is not a model; export the training run again")
+    state = _read_weights(folder / WEIGHTS)
+    _require_matching(folder, model.state_dict(), state)
+    model.load_state_dict(state)
+    return model.float().eval()
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """config.json of a model folder, checked: it is JSON, of a known format, and names a model."""
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise FmAudioError(f"{path}: no model there ({e.strerror}); give a folder that holds {CONFIG} and {WEIGHTS}") from e
+    except ValueError as e:
+        raise FmAudioError(f"{path}: is not JSON ({e}); fetch or export the model again") from e
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        given = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise FmAudioError(f"{path}: format {given!r}; this version reads format {FORMAT}; install the fm_audio that wrote it")
+    if not isinstance(config.get("model"), dict):
+        raise FmAudioError(f'{path}: names no model; it needs "model": {{"class_path": …, "init_args": …}}')
+    return config
+
+
+def instantiate(node: Node, packages: Iterable[str] = ("fm_audio",)) -> Any:
+    """{"class_path": "fm_audio.…", "init_args": {…}} -> object, parts first.
+
+    Init args may hold nodes, lists and dictionaries of nodes; a dataclass argument (AudioSpec) may be a plain dictionary of
+    its fields. Raises FmAudioError on a class outside `packages` and on unknown or missing arguments.
+    """
+    packages = tuple(packages)
+    if not isinstance(node.get("class_path"), str):
+        raise FmAudioError(f"a part needs a class_path and init_args, but has {sorted(node)}")
+    unknown = sorted(set(node) - {"class_path", "init_args"})
+    if unknown:
+        raise FmAudioError(f"{node['class_path']}: unknown keys {unknown} beside class_path and init_args")
+    cls = _find_class(node["class_path"], packages)
+    return _construct(cls, node.get("init_args") or {}, packages)
+
+
+def load_lightning_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The state_dict of one's own Lightning checkpoint, read with `weights_only`: tensors and plain values, never code."""
+    import pickle
+
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
+        raise FmAudioError(f"{path}: cannot be read as a checkpoint ({_first_line(e)}); take an earlier one of the run") from e
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise FmAudioError(f"{path}: holds no state_dict; give a checkpoint that `fm-audio fit` wrote")
+    return checkpoint["state_dict"]
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    """A copy of its own (tied weights share memory), on the host, float16 where asked and possible."""
+    tensor = tensor.detach().cpu()
+    if half and tensor.is_floating_point() and (tensor.numel() == 0 or tensor.abs().max() <= HALF_MAX):
+        tensor = tensor.half()
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise FmAudioError(f"{path}: the weights are missing; copy {WEIGHTS} beside {CONFIG}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as e:
+        size = path.stat().st_size
+        raise FmAudioError(f"{path}: truncated or not safetensors ({size} bytes; {_first_line(e)}); fetch the file again") from e
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
+def _require_matching(folder: Path, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    troubles = [f"{key} is missing" for key in ours if key not in theirs]
+    troubles += [f"{key} is unknown" for key in theirs if key not in ours]
+    troubles += [
+        f"{key} is {tuple(theirs[key].shape)}, not {tuple(ours[key].shape)}"
+        for key in ours
+        if key in theirs and ours[key].shape != theirs[key].shape
+    ]
+    if troubles:
+        listed = "; ".join(troubles[:4]) + (f"; and {len(troubles) - 4} more" if len(troubles) > 4 else "")
+        raise FmAudioError(f"{folder}: {WEIGHTS} does not fit the model that {CONFIG} names: {listed}; export both together")
+
+
+def _find_class(class_path: str, packages: tuple[str, ...]) -> type:
+    """The class, if both the path and the class itself belong to one of the packages."""
+    module_name, _, name = class_path.rpartition(".")
+    if module_name.split(".")[0] not in packages:
+        raise FmAudioError(f"class_path {class_path!r} is outside {', '.join(packages)}; only its classes are built from a file")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as e:
+        if e.name is None or not module_name.startswith(e.name):
+            raise FmAudioError(f"{class_path} needs the package {e.name}; install it") from e
+        raise FmAudioError(f"class_path {class_path!r}: there is no module {module_name}") from e
+    found = getattr(module, name, None)
+    if not isinstance(found, type) or found.__module__.split(".")[0] not in packages:
+        classes = [k for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module_name]
+        raise FmAudioError(f"class_path {class_path!r}: {module_name} has no class {name}{_did_you_mean(name, classes)}")
+    return found
+
+
+def _construct(cls: type, given: Node, packages: tuple[str, ...]) -> Any:
+    signature = inspect.signature(cls)
+    hints = typing.get_type_hints(cls if is_dataclass(cls) else cls.__init__)  # type: ignore[misc]
+    for key in given:
+        if key not in signature.parameters:
+            names = list(signature.parameters)
+            raise FmAudioError(f"{cls.__qualname__} takes no {key!r}{_did_you_mean(key, names)}; it takes {', '.join(names)}")
+    arguments = {key: _build(value, hints.get(key), packages) for key, value in given.items()}
+    missing = [k for k, p in signature.parameters.items() if p.default is p.empty and p.kind != p.VAR_KEYWORD and k not in given]
+    if missing:
+        raise FmAudioError(f"{cls.__qualname__} needs {', '.join(missing)}")
+    return cls(**arguments)
+
+
+def _build(value: Any, hint: Any, packages: tuple[str, ...]) -> Any:
+    """One argument: nodes become objects, dictionaries for dataclasses become those, lists for tuples become tuples."""
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    if isinstance(value, Mapping) and "class_path" in value:
+        return instantiate(value, packages)
+    if isinstance(value, Mapping):
+        for option in options:
+            if isinstance(option, type) and is_dataclass(option):
+                return _construct(option, value, packages)
+        inner = next((typing.get_args(o)[1] for o in options if len(typing.get_args(o)) == 2), None)
+        return {key: _build(item, inner, packages) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        inner = next((typing.get_args(o)[0] for o in options if typing.get_args(o)), None)
+        built = [_build(item, inner, packages) for item in value]
+        return tuple(built) if any(o is tuple or typing.get_origin(o) is tuple for o in options) else built
+    return value
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, list(names), n=3)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
