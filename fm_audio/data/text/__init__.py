@@ -1,0 +1,1 @@
+"""Text front-ends: what turns a written text into symbols."""
