@@ -146,9 +146,7 @@ def _magnitude(spec: AudioSpec, wave: Wave) -> Tensor:
     window = torch.hann_window(spec.window_samples, device=wave.device)
     pad = spec.n_fft // 2 if spec.centred else (spec.n_fft - spec.hop_samples) // 2
     wave = _reflect(wave.float(), pad)
-    stft = torch.stft(
-        wave, spec.n_fft, spec.hop_samples, spec.window_samples, window, center=False, return_complex=True
-    )
+    stft = torch.stft(wave, spec.n_fft, spec.hop_samples, spec.window_samples, window, center=False, return_complex=True)
     magnitude = stft.abs() if not spec.magnitude_epsilon else (stft.abs() ** 2 + spec.magnitude_epsilon).sqrt()
     return magnitude if spec.power == 1 else magnitude**spec.power
 
@@ -175,26 +173,40 @@ class Audio:
         """Write the file whole or not at all; the ending picks the format (.wav, .flac, .ogg, .mp3)."""
         import soundfile
 
-        path = Path(path)
-        kind = path.suffix.lower().lstrip(".").upper()
-        if kind not in soundfile.available_formats():
-            raise FmAudioError(f"{path}: cannot write {path.suffix or 'a file without an ending'}; use .wav, .flac, .ogg or .mp3")
-        if not path.parent.is_dir():
-            raise FmAudioError(f"{path}: the folder {path.parent} does not exist; make it first")
+        path = require_writable(path)
+        temporary = None
         try:
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        except OSError as e:
-            raise FmAudioError(f"{path}: cannot write there ({e.strerror}); choose another output") from e
-        os.close(handle)
-        try:
-            soundfile.write(name, np.clip(self.samples, -1.0, 1.0), self.sample_rate, format=kind)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except OSError as e:
-            raise FmAudioError(f"{path}: cannot write there ({e.strerror}); choose another output") from e
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+            os.close(handle)
+            soundfile.write(temporary, np.clip(self.samples, -1.0, 1.0), self.sample_rate, format=_format(path))
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except (OSError, soundfile.SoundFileError) as e:
+            raise FmAudioError(f"{path}: cannot write there ({e}); choose another output") from e
         finally:
-            Path(name).unlink(missing_ok=True)
+            if temporary:
+                Path(temporary).unlink(missing_ok=True)
         return path
+
+
+def require_writable(path: str | os.PathLike[str]) -> Path:
+    """The path, if a sound file can be written there; asked before long work."""
+    import soundfile
+
+    path = Path(path)
+    if _format(path) not in soundfile.available_formats():
+        raise FmAudioError(f"{path}: cannot write {path.suffix or 'a file without an ending'}; use .wav, .flac, .ogg or .mp3")
+    if not path.parent.is_dir():
+        raise FmAudioError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise FmAudioError(f"{path}: is a folder; give the name of a file")
+    if not os.access(path.parent, os.W_OK):
+        raise FmAudioError(f"{path}: the folder {path.parent} may not be written to; choose another output")
+    return path
+
+
+def _format(path: Path) -> str:
+    return path.suffix.lower().lstrip(".").upper()
 
 
 def _umask() -> int:

@@ -1,0 +1,188 @@
+"""The command line: `fm-audio say "Hello." -o hello.wav`, and the way to the other rooms' commands.
+
+Exit codes: 0 the output was written whole, 2 a mistake that the line on stderr explains, 130 interrupted. torch is imported
+inside commands, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+
+from fm_audio import __version__
+
+# command: (module whose main(arguments) does it, the extra that installs what it needs, one line of help)
+ELSEWHERE = {
+    "fit": ("fm_audio.training.cli", "train", "train from a recipe: fm-audio fit --config recipes/aligned_tts/smoke.yaml"),
+    "validate": ("fm_audio.training.cli", "train", "measure the validation losses of a checkpoint"),
+    "test": ("fm_audio.training.cli", "train", "measure the test losses of a checkpoint"),
+    "export": ("fm_audio.training.export", "train", "turn a training run into a model folder"),
+    "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in ELSEWHERE:
+            return _run_elsewhere(arguments)
+        args = _parser().parse_args(arguments)
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("fm-audio: interrupted", file=sys.stderr)
+        return 130
+    except ValueError as e:
+        from fm_audio.types import FmAudioError
+
+        if not isinstance(e, FmAudioError):
+            raise
+        print("fm-audio: error:", " ".join(str(e).split()), file=sys.stderr)
+        return 2
+
+
+def _run_elsewhere(arguments: list[str]) -> int:
+    command, *rest = arguments
+    module, extra, _ = ELSEWHERE[command]
+    try:
+        run = import_module(module).main
+        return run(arguments if module == "fm_audio.training.cli" else rest) or 0
+    except ModuleNotFoundError as e:
+        from fm_audio.types import FmAudioError
+
+        if (e.name or "").split(".")[0] == "fm_audio":
+            raise
+        raise FmAudioError(f"{command} needs the package {e.name}; run: pip install 'fm_audio[{extra}]'") from e
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fm-audio", description="Speech from conditional flow matching: speak, train, measure.")
+    parser.add_argument("--version", action="version", version=f"fm-audio {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_say(commands)
+    _add_voices(commands)
+    for name, (_, _, help_line) in ELSEWHERE.items():
+        commands.add_parser(name, help=help_line, add_help=False)
+    return parser
+
+
+def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    say = commands.add_parser(
+        "say",
+        help="read a text out into a sound file",
+        description="Read a text out into a sound file. The same text, voice, seed and options give the same file.",
+        epilog='example: fm-audio say "Dr. Smith paid $4.50 on May 3rd." -o smith.wav --voice kathleen --steps 4 --json',
+    )
+    source = say.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause")
+    source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
+    say.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
+    say.add_argument("--voice", metavar="NAME|DIR", help="a shipped voice (see fm-audio voices) or a model folder")
+    say.add_argument("--steps", type=int, help="solver steps: more is slower and finer (default: the voice's)")
+    say.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the voice's)")
+    say.add_argument("--temperature", type=float, help="scale of the noise that speech starts from (default: the voice's)")
+    say.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
+    pace = say.add_mutually_exclusive_group()
+    pace.add_argument("--speed", type=float, default=1.0, help="2 speaks twice as fast (default: 1)")
+    pace.add_argument("--seconds", type=float, help="the exact length of the speech")
+    say.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    say.add_argument("--json", action="store_true", help="print a report: length, words with times, real-time factor, forwards")
+    say.set_defaults(run=_say)
+
+
+def _say(args: argparse.Namespace) -> int:
+    text = _text(args)
+    with _status("loading the voice"):
+        from fm_audio.audio import require_writable
+        from fm_audio.voices import load
+
+        require_writable(args.output)
+        voice = load(args.voice, args.device)
+    with _status("speaking"):
+        start = perf_counter()
+        spoken = voice.say_detailed(
+            text,
+            seed=args.seed,
+            steps=args.steps,
+            guidance=args.guidance,
+            speed=args.speed,
+            seconds=args.seconds,
+            temperature=args.temperature,
+        )
+        wall_seconds = perf_counter() - start
+    spoken.audio.save(args.output)
+    if args.json:
+        report = {
+            "output": str(args.output),
+            "seconds": spoken.audio.seconds,
+            "sample_rate": spoken.audio.sample_rate,
+            "words": [asdict(word) for word in spoken.words],
+            "wall_seconds": round(wall_seconds, 4),
+            "real_time_factor": round(wall_seconds / spoken.audio.seconds, 5),
+            "steps": spoken.steps,
+            "forwards": spoken.forwards,
+            "seed": spoken.seed,
+            "model": voice.model_name,
+            "voice": spoken.voice,
+        }
+        print(json.dumps(report, indent=2))
+    return 0
+
+
+def _text(args: argparse.Namespace) -> str:
+    """The text to say, from the command line, a file or standard input."""
+    if args.file is None and args.text != "-":
+        return args.text
+    from fm_audio.types import FmAudioError
+
+    try:
+        raw = sys.stdin.buffer.read() if args.file is None else args.file.read_bytes()
+        return raw.decode("utf-8")
+    except OSError as e:
+        raise FmAudioError(f"{args.file}: cannot be read ({e.strerror}); give a text file") from e
+    except UnicodeDecodeError as e:
+        raise FmAudioError(f"{args.file or 'standard input'}: is not UTF-8 text (byte {e.start}); save it as UTF-8") from e
+
+
+def _add_voices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    what = "list the voices that ship"
+    voices = commands.add_parser("voices", help=what, description=what, epilog="example: fm-audio voices --json")
+    voices.add_argument("--json", action="store_true", help="print the list as JSON")
+    voices.set_defaults(run=_voices)
+
+
+def _voices(args: argparse.Namespace) -> int:
+    from fm_audio.voices import list_voices
+
+    entries = list_voices()
+    if args.json:
+        rows = [{"name": e.name, "model": e.folder.name, "default": e.is_default, **e.facts} for e in entries]
+        print(json.dumps(rows, indent=2))
+        return 0
+    for entry in entries:
+        facts = ", ".join(f"{key}: {value}" for key, value in entry.facts.items() if key != "speaker")
+        print(f"{entry.name:<16} {entry.folder.name:<16} {'default  ' if entry.is_default else ''}{facts}")
+    return 0
+
+
+@contextmanager
+def _status(message: str) -> Iterator[None]:
+    """A moving line on stderr while work goes on, if a person is watching."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(message):
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

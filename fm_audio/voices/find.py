@@ -1,0 +1,124 @@
+"""Finding voices: a name, model/name, or a folder becomes a `Voice`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
+from fm_audio.types import FmAudioError
+from fm_audio.voices.voice import Voice
+
+SHIPPED = Path(__file__).parent
+DEFAULT_MODEL = "english"
+KIND = "aligned_tts"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One voice of one model folder. `facts` is what the config tells of it (speaker, recorded, …)."""
+
+    name: str
+    folder: Path
+    facts: Mapping[str, Any]
+    is_default: bool
+
+    @property
+    def speaker(self) -> str:
+        return self.facts.get("speaker", self.name)
+
+
+def load(name: str | os.PathLike[str] | None = None, device: str | torch.device = "cpu") -> Voice:
+    """The default voice, a voice by name ("kathleen" or "english/kathleen"), or a folder ("runs/mine" or "runs/mine/anna").
+
+    Raises FmAudioError on unknown names, naming near ones, and when the vocoder was made for another mel.
+    """
+    where = _device(device)
+    entry = find(name)
+    config = read_config(entry.folder)
+    model = cast(Any, load_model(entry.folder))
+    vocoder = _load_vocoder(entry.folder, config)
+    model.spec.require_same(vocoder.spec, f"the voice in {entry.folder.name}", f"its vocoder {config['vocoder']}")
+    sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
+    speakers = {e.name: e.speaker for e in voices_of(entry.folder)}
+    return Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling)
+
+
+def list_voices(root: Path = SHIPPED) -> list[Entry]:
+    """Every voice that ships, the default model's first."""
+    folders = sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
+    folders = [f for f in folders if read_config(f).get("kind") == KIND]
+    folders.sort(key=lambda f: f.name != DEFAULT_MODEL)
+    return [entry for folder in folders for entry in voices_of(folder)]
+
+
+def voices_of(folder: Path) -> list[Entry]:
+    """The voices that a model folder's config names, in its order."""
+    config = read_config(folder)
+    if config.get("kind") != KIND or not config.get("voices"):
+        raise FmAudioError(
+            f"{folder / CONFIG}: is no voice (kind {config.get('kind')!r}, {len(config.get('voices') or {})} voices); "
+            f"give the folder of a model of kind {KIND!r}"
+        )
+    voices = config["voices"]
+    default = config.get("default_voice", next(iter(voices)))
+    return [Entry(name, folder, facts, name == default) for name, facts in voices.items()]
+
+
+def find(name: str | os.PathLike[str] | None = None) -> Entry:
+    """The entry that a name or folder means; see `load`."""
+    if name is not None and (Path(name) / CONFIG).is_file():
+        return _default(voices_of(Path(name)))
+    if name is not None and (Path(name).parent / CONFIG).is_file() and Path(name).name:
+        return _named(Path(name).name, voices_of(Path(name).parent))
+    shipped = list_voices()
+    if not shipped:
+        raise FmAudioError("no voices ship with this installation; give the folder of a trained voice")
+    if name is None:
+        return _default(shipped)
+    asked = os.fspath(name)
+    of_model = [e for e in shipped if e.folder.name == asked]
+    return _default(of_model) if of_model else _named(asked, shipped)
+
+
+def _default(entries: list[Entry]) -> Entry:
+    return next((e for e in entries if e.is_default), entries[0])
+
+
+def _named(asked: str, entries: list[Entry]) -> Entry:
+    for entry in entries:
+        if asked in (entry.name, f"{entry.folder.name}/{entry.name}"):
+            return entry
+    names = [e.name for e in entries]
+    near = get_close_matches(asked.lower(), names, n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise FmAudioError(f"unknown voice {asked!r}; {hint}There are {', '.join(names)}, or give the folder of a trained voice")
+
+
+def _load_vocoder(folder: Path, config: Mapping[str, Any]) -> Any:
+    """The decoder that a voice names: a class without weights, or a folder beside the voice or among the shipped ones."""
+    named = config.get("vocoder")
+    if isinstance(named, Mapping):
+        return instantiate(named)
+    if not isinstance(named, str):
+        raise FmAudioError(f'{folder / CONFIG}: names no vocoder; add "vocoder": the name of a folder beside it')
+    places = [folder.parent / named, SHIPPED / named]
+    for place in places:
+        if (place / CONFIG).is_file():
+            return load_model(place)
+    raise FmAudioError(f"{folder / CONFIG}: its vocoder {named!r} is neither in {' nor in '.join(str(p.parent) for p in places)}")
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as e:
+        raise FmAudioError(f"device {str(device)!r} cannot be used ({str(e).splitlines()[0]}); try cpu or cuda") from e
+    return where

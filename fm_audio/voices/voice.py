@@ -1,0 +1,144 @@
+"""A voice: text in, sound out, through one acoustic model and its vocoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fm_audio.audio import Audio, AudioSpec
+from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.tasks.speech_requests import SpeechRequest, groups
+from fm_audio.types import FmAudioError, length_mask
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """A word as read, and when."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What was said: the sound, when each word was, and how it was made (so that it can be made again)."""
+
+    audio: Audio
+    words: list[TimedWord]
+    voice: str
+    seed: int
+    steps: int
+    forwards: int
+
+
+class Voice:
+    """A named speaker of an acoustic model with the vocoder that belongs to it. `fm_audio.load` makes one."""
+
+    def __init__(
+        self, name: str, model_name: str, model: AlignedTTS, vocoder: Any, speakers: Mapping[str, str], sampling: Sampling
+    ):
+        self.name, self.model_name = name, model_name
+        self.model, self.vocoder, self.speakers, self.sampling = model, vocoder, dict(speakers), sampling
+
+    @property
+    def spec(self) -> AudioSpec:
+        return self.model.spec
+
+    @overload
+    def say(self, text: str, **how: Any) -> Audio: ...
+    @overload
+    def say(self, text: Sequence[str], **how: Any) -> list[Audio]: ...
+    def say(self, text: str | Sequence[str], **how: Any) -> Audio | list[Audio]:
+        """Text to sound; a list gives a list, made as one batch. Takes the arguments of `say_detailed`."""
+        spoken = self.say_detailed(text, **how)
+        return [s.audio for s in spoken] if isinstance(spoken, list) else spoken.audio
+
+    @overload
+    def say_detailed(self, text: str, **how: Any) -> Spoken: ...
+    @overload
+    def say_detailed(self, text: Sequence[str], **how: Any) -> list[Spoken]: ...
+    @torch.inference_mode()
+    def say_detailed(
+        self,
+        text: str | Sequence[str],
+        seed: int | Sequence[int] = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        speed: float | Sequence[float] = 1.0,
+        seconds: float | Sequence[float | None] | None = None,
+        temperature: float | None = None,
+        voice: str | Sequence[str] | None = None,
+    ) -> Spoken | list[Spoken]:
+        """Text of any length to sound with word times.
+
+        `steps`, `guidance` and `temperature` are the model's defaults unless given. `seed`, `speed` (2 is twice as fast),
+        `seconds` (the exact total) and `voice` (another of this model's) may be lists, one for each text. The same request
+        gives the same sound alone and in any batch. Raises FmAudioError on what cannot be read or made.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        if not texts:
+            raise FmAudioError("text: an empty list was given; give at least one text")
+        asked = {"seed": seed, "speed": speed, "seconds": seconds, "voice": voice}
+        each = {name: _for_each(value, len(texts), name) for name, value in asked.items()}
+        names = [self.name if v is None else v for v in each["voice"]]
+        requests = [
+            SpeechRequest(t, self._speaker(v), seed, speed, seconds)
+            for t, v, seed, speed, seconds in zip(texts, names, each["seed"], each["speed"], each["seconds"], strict=True)
+        ]
+        sampling = self._sampling(steps, guidance, temperature)
+        generated = self.model.generate(requests, sampling)
+        waves = self._decode([g.mel for g in generated])
+        spoken = [
+            Spoken(
+                Audio(wave, self.spec.sample_rate),
+                [TimedWord(w.text, self._seconds(w.start_frames), self._seconds(w.end_frames)) for w in g.words],
+                name,
+                request.seed,
+                sampling.steps,
+                sampling.forwards,
+            )
+            for g, wave, name, request in zip(generated, waves, names, requests, strict=True)
+        ]
+        return spoken[0] if isinstance(text, str) else spoken
+
+    def _sampling(self, steps: int | None, guidance: float | None, temperature: float | None) -> Sampling:
+        given = {"steps": steps, "guidance": guidance, "temperature": temperature}
+        return replace(self.sampling, **{k: v for k, v in given.items() if v is not None})
+
+    def _speaker(self, voice: str) -> str:
+        if voice not in self.speakers:
+            near = get_close_matches(voice, list(self.speakers), n=3)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise FmAudioError(f"unknown voice {voice!r}; {hint}{self.model_name} speaks as {', '.join(self.speakers)}")
+        return self.speakers[voice]
+
+    def _seconds(self, frames: int) -> float:
+        return round(self.spec.seconds_of_frames(frames), 4)
+
+    def _decode(self, mels: Sequence[Tensor]) -> list[np.ndarray]:
+        """Log-mels (n bands) to waves (s,), batched with others of about their length."""
+        waves: list[np.ndarray] = [np.empty(0, np.float32)] * len(mels)
+        for group in groups([len(m) for m in mels]):
+            lengths = torch.tensor([len(mels[i]) for i in group])
+            x = torch.nn.utils.rnn.pad_sequence([mels[i] for i in group], batch_first=True, padding_value=self.spec.floor)
+            wave = self.vocoder.decode(x, length_mask(lengths).to(x.device)).clamp(-1, 1).cpu().numpy()
+            for i, row in zip(group, wave, strict=True):
+                waves[i] = row[: self.spec.samples_of_frames(len(mels[i]))]
+        return waves
+
+
+def _for_each(value: Any, count: int, name: str) -> list[Any]:
+    """One value for all, or a list with one for each."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return [value] * count
+    if len(value) != count:
+        raise FmAudioError(f"{name}: {len(value)} given for {count} texts; give one, or one for each text")
+    return list(value)
