@@ -1,0 +1,1 @@
+"""Flow matching as pure maths: tensors and t; nothing about sound or words."""

@@ -1,0 +1,120 @@
+"""The flow head: one backbone behind several ports, trained to know the velocity, followed to generate.
+
+    loss     t ~ time law,  x0 ~ N(0, I),  x_t = point(x0, x1, t),  E |head(x_t, t, cond) - dx_t/dt|^2
+    sample   x0 -> x1 by dx/dt = head(x, t, cond)                    (Lipman et al. 2023, equations 9 and 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from fm_audio.flow.coupling import Coupling, Independent
+from fm_audio.flow.guidance import GuidedField, drop_conditions
+from fm_audio.flow.noise import noise, noise_like
+from fm_audio.flow.path import LinearPath, Path, point
+from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.time_law import TimeLaw, Uniform
+from fm_audio.types import Cond, FmAudioError
+
+
+class FlowHead(nn.Module):
+    """backbone (b m width) -> (b m width); ports by the name of their modality, all of the backbone's width.
+
+    path defaults to `LinearPath()`, coupling to `Independent()`, time_law to `Uniform()`. condition_drop is the probability in
+    [0, 1) that an item is trained without its conditions; guidance needs it above 0.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        ports: Mapping[str, nn.Module],
+        path: Path | None = None,
+        coupling: Coupling | None = None,
+        time_law: TimeLaw | None = None,
+        condition_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= condition_drop < 1.0:
+            raise FmAudioError(f"FlowHead: condition_drop is {condition_drop}; give a probability in [0, 1), usually 0.1.")
+        self.backbone, self.ports = backbone, nn.ModuleDict(ports)
+        self.path: Path = path or LinearPath()
+        self.coupling: Coupling = coupling or Independent()
+        self.time_law: TimeLaw = time_law or Uniform()
+        self.condition_drop = condition_drop
+
+    def loss(
+        self,
+        x1: Tensor,
+        mask: Tensor,
+        cond: Cond,
+        port: str = "mel",
+        generator: torch.Generator | None = None,
+        x0_mean: Tensor | None = None,
+    ) -> Tensor:
+        """Flow matching loss of data x1 (b n d) where mask (b n) keeps: a scalar in float32.
+
+        generator draws t, noise and dropped conditions. x0_mean (b n d) moves the noise, as in `sample`; it gets no gradient.
+        """
+        with torch.autocast(x1.device.type, enabled=False):
+            pads = ~mask[..., None]
+            x1 = x1.float().masked_fill(pads, 0.0)
+            t = self.time_law.sample(x1.shape[0], generator, x1.device)  # b
+            x0 = self.coupling(noise_like(x1, generator), x1, mask, cond)
+            if x0_mean is not None:
+                x0 = x0 + x0_mean.detach().float().masked_fill(pads, 0.0)
+            x_t = point(self.path, x0, x1, t)
+        cond = drop_conditions(cond, x1.shape[0], self.condition_drop, x1.device, generator)
+        h = self._hidden(x_t, t, mask, cond, port)
+        with torch.autocast(x1.device.type, enabled=False):
+            return self.ports[port].loss(h.float(), x0, x1, t, self.path, mask)  # type: ignore[operator]
+
+    def velocity(self, x: Tensor, t: Tensor, mask: Tensor, cond: Cond, port: str = "mel") -> Tensor:
+        """v (b n d) float32 at x (b n d), t (b,), zero at padded frames."""
+        t = t.clamp(max=self.ports[port].t_last)  # type: ignore[arg-type]
+        h = self._hidden(x, t, mask, cond, port)
+        with torch.autocast(x.device.type, enabled=False):
+            v = self.ports[port].read(h.float(), x, t, self.path)  # type: ignore[operator]
+        return v.masked_fill(~mask[..., None], 0.0)
+
+    def _hidden(self, x_t: Tensor, t: Tensor, mask: Tensor, cond: Cond, port: str) -> Tensor:
+        h, token_mask = self.ports[port].embed(x_t, cond.frames, mask)  # type: ignore[operator]
+        return self.backbone(h, t, token_mask, replace(cond, frames=None))
+
+    def field(self, mask: Tensor, cond: Cond, sampling: Sampling, port: str = "mel") -> GuidedField:
+        """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards."""
+        return GuidedField(lambda x, t, m, c: self.velocity(x, t, m, c, port), mask, cond, sampling, self.path)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        mask: Tensor,
+        cond: Cond,
+        sampling: Sampling,
+        seeds: Sequence[int],
+        port: str = "mel",
+        x0_mean: Tensor | None = None,
+    ) -> Tensor:
+        """Data x1 (b n d) for mask (b n), zeros at padded frames; item i starts from the noise of seeds[i].
+
+        x0_mean (b n d) moves that noise, for models trained so: x0 = x0_mean + temperature * noise.
+        """
+        b, n = mask.shape
+        channels: int = self.ports[port].channels  # type: ignore[assignment]
+        x0 = sampling.temperature * noise(seeds, mask.sum(1).tolist(), n, channels, mask.device)
+        if x0_mean is not None:
+            x0 = x0 + x0_mean.float().masked_fill(~mask[..., None], 0.0)
+        return sampling.make_solver()(self.field(mask, cond, sampling, port), x0, sampling.times())
+
+    def forwards(self, sampling: Sampling) -> int | None:
+        """Network evaluations of one `sample`, guided ones counted twice; None if the solver is adaptive."""
+        solver = sampling.make_solver()
+        if solver.forwards_per_step is None:
+            return None
+        one = torch.ones(1, 1, dtype=torch.bool)
+        count = GuidedField(lambda x, t, m, c: torch.zeros_like(x), one, Cond(), sampling, self.path)
+        solver(count, torch.zeros(1, 1, 1), sampling.times())
+        return count.forwards

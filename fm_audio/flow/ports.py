@@ -1,0 +1,89 @@
+"""A port joins a modality to a backbone: it takes x_t in as hidden tokens and reads a velocity out of them.
+
+p frames make one token (`frames_per_token`): n frames become ceil(n / p) tokens, the last one filled up with zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fm_audio.flow.path import Path, velocity, velocity_from_data
+from fm_audio.types import FmAudioError, masked_mean
+
+
+class Port(Protocol):
+    """What a head asks of a modality. `channels` is d of x (b n d); sampling looks at no t later than `t_last`."""
+
+    channels: int
+    t_last: float
+
+    def embed(self, x_t: Tensor, frames: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x_t (b n d), frames (b n c), mask (b n) -> tokens (b m width), their mask (b m)."""
+        ...
+
+    def read(self, h: Tensor, x_t: Tensor, t: Tensor, path: Path) -> Tensor:
+        """tokens (b m width) -> velocity (b n d) float32 at x_t, t."""
+        ...
+
+    def loss(self, h: Tensor, x0: Tensor, x1: Tensor, t: Tensor, path: Path, mask: Tensor) -> Tensor:
+        """tokens (b m width) -> scalar float32."""
+        ...
+
+
+class MelPort(nn.Module):
+    """Frames of a mel (b n bands), condition frames beside them on the channels; squared error.
+
+    With prediction="velocity" the last layer gives v itself. With "data" it gives x1, and v follows through the path; that divides
+    by sigma(t), so t is held at or below `t_last` = 0.95 (1 - t at or above 0.05, as in Li and He 2025, "Back to basics"): the
+    sampler looks no later than that, and the loss, |x1 error|^2 (w / sigma)^2, which is the velocity's squared error exactly,
+    keeps the weight of 0.95 after it. Prediction and target are weighted alike, so the optimum stays the mean of the data.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        width: int,
+        frames_channels: int = 0,
+        frames_per_token: int = 1,
+        prediction: Literal["velocity", "data"] = "velocity",
+    ) -> None:
+        super().__init__()
+        if prediction not in ("velocity", "data"):
+            raise FmAudioError(f"MelPort: prediction is {prediction!r}; give 'velocity' or 'data'.")
+        if frames_per_token < 1:
+            raise FmAudioError(f"MelPort: frames_per_token is {frames_per_token}; give a whole number, 1 or more.")
+        self.channels, self.p, self.prediction = bands, frames_per_token, prediction
+        self.t_last = 1.0 if prediction == "velocity" else 0.95
+        self.into = nn.Linear(self.p * (bands + frames_channels), width)
+        self.out = nn.Linear(width, self.p * bands)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def embed(self, x_t: Tensor, frames: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
+        x = x_t if frames is None else torch.cat([x_t, frames.to(x_t.dtype)], -1)
+        x = x.masked_fill(~mask[..., None], 0.0)
+        fill = -x.shape[1] % self.p
+        x, mask = F.pad(x, (0, 0, 0, fill)), F.pad(mask, (0, fill))
+        tokens = rearrange(x, "b (m p) c -> b m (p c)", p=self.p)
+        return self.into(tokens), rearrange(mask, "b (m p) -> b m p", p=self.p).any(-1)
+
+    def _predict(self, h: Tensor, n: int) -> Tensor:
+        return rearrange(self.out(h), "b m (p d) -> b (m p) d", p=self.p)[:, :n].float()
+
+    def read(self, h: Tensor, x_t: Tensor, t: Tensor, path: Path) -> Tensor:
+        prediction = self._predict(h, x_t.shape[1])
+        if self.prediction == "velocity":
+            return prediction
+        return velocity_from_data(path, prediction, x_t, t.clamp(max=self.t_last))
+
+    def loss(self, h: Tensor, x0: Tensor, x1: Tensor, t: Tensor, path: Path, mask: Tensor) -> Tensor:
+        prediction = self._predict(h, x1.shape[1])
+        if self.prediction == "velocity":
+            return masked_mean((prediction - velocity(path, x0, x1, t)).square(), mask)
+        c = path.coefficients(t.clamp(max=self.t_last)).beside(x1)
+        return masked_mean((c.w / c.sigma * (prediction - x1)).square(), mask)

@@ -1,0 +1,87 @@
+"""How to sample: what a request may choose about the way from noise to data. One of the gates: it refuses what cannot be meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from torch import Tensor
+
+from fm_audio.flow import grid as grids
+from fm_audio.flow import solver as solvers
+from fm_audio.types import FmAudioError
+
+SOLVERS: Mapping[str, type] = {
+    "euler": solvers.Euler,
+    "midpoint": solvers.Midpoint,
+}
+GRIDS: Mapping[str, type] = {
+    "uniform": grids.Uniform,
+    "sway": grids.Sway,
+    "shifted": grids.Shifted,
+    "cosine": grids.Cosine,
+    "epss": grids.EPSS,
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """steps >= 1 of a solver (a name, or any `Solver`) over a grid (a name, or any `Grid`).
+
+    guidance w gives v_null + w (v_cond - v_null); 1 is off. It holds for t inside guidance_interval, elsewhere w is 1.
+    guidance_rescale in [0, 1] draws the guided data estimate back to the spread of the conditional one.
+    temperature >= 0 scales the initial noise.
+    """
+
+    steps: int = 8
+    solver: Any = "euler"
+    grid: Any = "uniform"
+    guidance: float = 1.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise FmAudioError(f"sampling: steps is {self.steps!r}; give a whole number, 1 or more.")
+        low, high = _pair(self.guidance_interval)
+        if not 0.0 <= low <= high <= 1.0:
+            raise FmAudioError(f"sampling: guidance_interval is {self.guidance_interval}; give two times, 0 <= from <= to <= 1.")
+        _check("guidance", self.guidance, "a finite number; 1 is off", math.isfinite(self.guidance))
+        _check("guidance_rescale", self.guidance_rescale, "a number from 0 (off) to 1", 0.0 <= self.guidance_rescale <= 1.0)
+        _check("temperature", self.temperature, "a finite number, 0 or more", 0.0 <= self.temperature < math.inf)
+        self.make_solver()
+        self.times()
+
+    def make_solver(self) -> solvers.Solver:
+        """The solver itself, made if it was given by name."""
+        return _named("solver", SOLVERS, self.solver)() if isinstance(self.solver, str) else self.solver
+
+    def times(self) -> Tensor:
+        """The grid's (steps + 1,) times."""
+        grid = _named("grid", GRIDS, self.grid)() if isinstance(self.grid, str) else self.grid
+        return grid(self.steps)
+
+
+def _pair(interval: Any) -> tuple[float, float]:
+    try:
+        low, high = interval
+        return float(low), float(high)
+    except (TypeError, ValueError):
+        raise FmAudioError(f"sampling: guidance_interval is {interval!r}; give two times, such as (0.0, 0.5).") from None
+
+
+def _check(name: str, value: float, allowed: str, good: bool) -> None:
+    if not good:
+        raise FmAudioError(f"sampling: {name} is {value}; give {allowed}.")
+
+
+def _named(what: str, table: Mapping[str, type], name: str) -> type:
+    if name not in table:
+        near = get_close_matches(name, table, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise FmAudioError(f"sampling: no {what} is called {name!r}; there are {', '.join(table)}.{hint}")
+    return table[name]
