@@ -3,7 +3,7 @@
     c = time(t) + vector,   h ← h + position(h),   h ← block(h, c) …,   AdaLN
 
 `kernel` > 1 puts a depthwise convolution before each feed-forward, which helps small models that see little data;
-`attention_every` = 2 attends in every second layer only.
+`attention_every` = 2 attends in every second layer only; `position_kernel` = 0 leaves the convolutional position out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DiT(nn.Module):
         self.width = width
         self.time = TimeEmbedding(width)
         self.vector = nn.Linear(vector_width, width) if vector_width else None
-        self.position = nn.ModuleList(MaskedConv(width, position_kernel, position_groups) for _ in range(2))
+        self.position = nn.ModuleList(MaskedConv(width, position_kernel, position_groups) for _ in range(2 if position_kernel else 0))
         self.blocks = nn.ModuleList(
             Block(width, heads, width, feedforward, kernel, (i + 1) % attention_every == 0, tokens_width or None)
             for i in range(layers)
@@ -45,12 +45,13 @@ class DiT(nn.Module):
         c = self.time(t)
         if self.vector is not None:
             c = c + self.vector(cond.vector)
-        p = h
-        for conv in self.position:
-            p = nn.functional.mish(conv(p, mask))
-        h = h + p
-        context_mask = cond.tokens_mask
+        h = h.masked_fill(~mask[..., None], 0.0)
+        if self.position:
+            p = h
+            for conv in self.position:
+                p = nn.functional.mish(conv(p, mask))
+            h = h + p
         for block in self.blocks:
-            h = block(h, c, mask, cond.tokens, context_mask)
+            h = block(h, c, mask, cond.tokens, cond.tokens_mask)
         shift, scale = self.last(c)
         return modulate(h, shift, scale)

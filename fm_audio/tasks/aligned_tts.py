@@ -1,0 +1,138 @@
+"""Aligned text-to-speech (Matcha-TTS, Mehta et al. 2024): text → durations → frames → shared head → log-mel.
+
+    loss = prior ½‖mel − mean‖²  +  duration (log d̂ − log d)²  +  flow ‖v̂ − v‖²
+
+Durations come from the corpus where it has them, else from monotonic alignment search against the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from fm_audio.audio import AudioSpec
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.encoders.aligned_text import AlignedText, EncodedSymbols
+from fm_audio.encoders.alignment import alignment_log_likelihood, monotonic_alignment
+from fm_audio.flow.head import FlowHead
+from fm_audio.flow.ports import MelPort
+from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.speech_requests import (
+    Generated,
+    Piece,
+    SpeechRequest,
+    groups,
+    join_pieces,
+    plan_durations,
+    split_request,
+)
+from fm_audio.types import Backbone, Cond, FmAudioError, length_mask, masked_mean
+
+
+class AlignedTTS(nn.Module):
+    """Speakers are known by name. `backbone` must take `speaker_width` as its vector width.
+
+    `text_*` size the text encoder, `frames_per_token` the patches that the backbone sees, `condition_drop` the share of
+    training items without condition (what guidance needs). With `prior_start` the flow starts at the mean instead of at zero (plus noise).
+    """
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        frontend: FrontEnd,
+        backbone: Backbone,
+        speakers: list[str],
+        speaker_width: int = 64,
+        text_width: int = 256,
+        text_layers: int = 4,
+        text_heads: int = 4,
+        frames_width: int = 128,
+        frames_per_token: int = 2,
+        dropout: float = 0.1,
+        condition_drop: float = 0.05,
+        prior_start: bool = False,
+    ):
+        super().__init__()
+        if len(set(speakers)) != len(speakers) or not speakers:
+            raise FmAudioError(f"speakers: give each name once and at least one; given {speakers}")
+        self.spec, self.frontend, self.prior_start = spec, frontend, prior_start
+        self.speakers = {name: i for i, name in enumerate(speakers)}
+        self.speaker = nn.Embedding(len(speakers), speaker_width)
+        self.text = AlignedText(
+            len(frontend.symbols), spec.bands, speaker_width, text_width, text_layers, text_heads,
+            frames_width=frames_width, dropout=dropout,
+        )  # fmt: skip
+        port = MelPort(spec.bands, backbone.width, self.text.frames_channels, frames_per_token)
+        self.head = FlowHead(backbone, {"mel": port}, condition_drop=condition_drop)
+
+    def speaker_index(self, names: Sequence[str]) -> Int[Tensor, "b"]:
+        unknown = sorted(set(names) - set(self.speakers))
+        if unknown:
+            raise FmAudioError(f"unknown speakers {unknown[:5]}; this model knows {', '.join(self.speakers)}")
+        return torch.tensor([self.speakers[n] for n in names], device=self.speaker.weight.device)
+
+    def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Scalars "loss" (what to minimise) and its parts "prior", "duration" and "flow"."""
+        speaker = self.speaker(self.speaker_index(batch.speakers))
+        encoded = self.text(batch.symbols, batch.symbols_mask, speaker)
+        durations = self.align(batch, encoded)
+        mean, frames = self.text.frames(encoded, durations, batch.mel.shape[1])
+        prior = masked_mean(0.5 * (batch.mel - mean) ** 2, batch.mask)
+        target = durations.clamp(min=1).float().log()
+        duration = masked_mean((encoded.log_durations - target) ** 2, batch.symbols_mask)
+        flow = self.head.loss(batch.mel, batch.mask, Cond(frames=frames, vector=speaker), generator=generator)
+        return {"loss": prior + duration + flow, "prior": prior, "duration": duration, "flow": flow}
+
+    @torch.no_grad()
+    def align(self, batch: SpeechBatch, encoded: EncodedSymbols) -> Int[Tensor, "b m"]:
+        """Frames per symbol: the corpus's where it has them, else the most likely monotonic alignment to the mean."""
+        durations, found = batch.durations_frames, ~batch.has_durations
+        if found.any():
+            likelihood = alignment_log_likelihood(encoded.mean[found], batch.mel[found])
+            path = monotonic_alignment(likelihood, batch.symbols_mask[found], batch.mask[found])
+            durations = durations.clone()
+            durations[found] = path.to(durations)
+        return durations
+
+    @torch.inference_mode()
+    def generate(self, requests: Sequence[SpeechRequest], sampling: Sampling | None = None) -> list[Generated]:
+        """One log-mel for each request; the same alone and in any company.
+
+        Long texts are split at sentences, generated in batches and joined. Texts are encoded one piece at a time, so that a
+        rounded duration can never depend on what shares its batch.
+        """
+        sampling = sampling or Sampling()
+        pieces = [piece for i, request in enumerate(requests) for piece in split_request(i, request, self.frontend)]
+        speakers = self.speaker_index([r.speaker for r in requests])
+        vectors = self.speaker(speakers)
+        encoded = [self._encode(p, vectors[p.request]) for p in pieces]
+        durations = plan_durations(requests, pieces, [e.log_durations[0] for e in encoded], self.spec)
+        mels: list[Tensor] = [torch.empty(0)] * len(pieces)
+        for group in groups([int(d.sum()) for d in durations]):
+            rendered = self._render([encoded[i] for i in group], [durations[i] for i in group],
+                                    vectors[[pieces[i].request for i in group]], [pieces[i].seed for i in group], sampling)  # fmt: skip
+            for i, mel in zip(group, rendered, strict=True):
+                mels[i] = mel
+        return join_pieces(len(requests), pieces, durations, mels)
+
+    def _encode(self, piece: Piece, vector: Tensor) -> EncodedSymbols:
+        symbols = torch.tensor([piece.encoded.ids], device=vector.device)
+        return self.text(symbols, torch.ones_like(symbols, dtype=torch.bool), vector[None])
+
+    def _render(
+        self, encoded: list[EncodedSymbols], durations: list[Tensor], vectors: Tensor, seeds: list[int], sampling: Sampling
+    ) -> list[Tensor]:
+        def pad(rows: list[Tensor]) -> Tensor:
+            return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+        lengths = torch.stack([d.sum() for d in durations])
+        mask = length_mask(lengths)
+        together = EncodedSymbols(*[pad([getattr(e, f.name)[0] for e in encoded]) for f in fields(EncodedSymbols)])
+        mean, frames = self.text.frames(together, pad(durations), mask.shape[1])
+        mel = self.head.sample(mask, Cond(frames=frames, vector=vectors), sampling, seeds, x0_mean=mean if self.prior_start else None)
+        return [row[:n] for row, n in zip(mel, lengths.tolist(), strict=True)]

@@ -1,0 +1,81 @@
+"""What a run shows while it trains: pictures and sound of held-out sentences, and how much memory it took."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.decoders.griffin_lim import GriffinLim
+from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.speech_requests import SpeechRequest
+
+
+class PeakMemory(L.Callback):
+    """Prints the most memory that the process has held (and the GPU's, where there is one) when a fit ends."""
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+        gpu = f", GPU {torch.cuda.max_memory_allocated() / 1e9:.2f} GB" if torch.cuda.is_available() else ""
+        rank_zero_info(f"peak memory: {peak:.2f} GB{gpu}")
+
+
+class SpokenSentences(L.Callback):
+    """At each validation, the first `sentences` held-out clips: recorded and generated mel, alignment, and sound by Griffin-Lim.
+
+    Goes to every TensorBoard and W&B logger of the trainer.
+    """
+
+    def __init__(self, sentences: int = 2, steps: int = 8):
+        self.sentences, self.steps = sentences, steps
+        self.batch: SpeechBatch | None = None
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if batch_idx > 0 or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        task: Any = pl_module.task
+        count = min(self.sentences, len(batch))
+        requests = [SpeechRequest(batch.texts[i], batch.speakers[i], seed=i) for i in range(count)]
+        spoken = task.generate(requests, Sampling(steps=self.steps))
+        durations = task.align(batch, task.text(batch.symbols, batch.symbols_mask, task.speaker(task.speaker_index(batch.speakers))))
+        vocoder = GriffinLim(task.spec)
+        for i, generated in enumerate(spoken):
+            symbols = int(batch.symbols_mask[i].sum())
+            recorded = batch.mel[i, batch.mask[i]].float().cpu().numpy()
+            figure = draw(recorded, generated.mel.float().cpu().numpy(), durations[i, :symbols].cpu().numpy(), batch.texts[i])
+            mel = generated.mel[None].float().cpu()
+            wave = vocoder.decode(mel, torch.ones(mel.shape[:2], dtype=torch.bool))[0].numpy()
+            self._log(trainer, f"sentence{i}", figure, wave, task.spec.sample_rate)
+
+    def _log(self, trainer: L.Trainer, name: str, figure: Any, wave: np.ndarray, sample_rate: int) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_figure(f"mel/{name}", figure, trainer.global_step)
+                logger.experiment.add_audio(f"audio/{name}", wave[None], trainer.global_step, sample_rate)
+            elif isinstance(logger, WandbLogger):
+                logger.log_image(f"mel/{name}", [figure], step=trainer.global_step)
+                logger.log_audio(f"audio/{name}", [wave], step=trainer.global_step, sample_rate=[sample_rate])
+
+
+def draw(recorded: np.ndarray, generated: np.ndarray, durations: np.ndarray, title: str) -> Any:
+    """A figure: recorded mel (n bands) with the borders of its symbols (m durations in frames), generated mel below."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    above, below = figure.subplots(2, 1)
+    above.imshow(recorded.T, origin="lower", aspect="auto")
+    above.vlines(np.cumsum(durations)[:-1], 0, recorded.shape[1] - 1, colors="white", linewidths=0.4)
+    above.set(title=title[:100], ylabel="recorded, symbol borders")
+    below.imshow(generated.T, origin="lower", aspect="auto")
+    below.set(xlabel="frames", ylabel="generated")
+    return figure

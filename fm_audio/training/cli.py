@@ -1,0 +1,55 @@
+"""`fm-audio fit | validate | test`: LightningCLI over one complete YAML.
+
+What must agree in several places stands once at the top of a recipe and is handed to all who need it: `spec` (the mel contract)
+to the data and to the task or decoder, `frontend` to the data and to the task.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import lightning as L
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+from fm_audio.audio import AudioSpec
+from fm_audio.data.text.frontend import FrontEnd
+
+SHARED = {
+    "spec": ("data.init_args.spec", "model.init_args.task.init_args.spec", "model.init_args.decoder.init_args.spec"),
+    "frontend": ("data.init_args.frontend", "model.init_args.task.init_args.frontend"),
+}
+
+
+class RecipeCLI(LightningCLI):
+    """A recipe: spec, frontend, model, data, trainer."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--spec", type=AudioSpec, default=AudioSpec(), help="the mel contract")
+        parser.add_argument("--frontend", type=FrontEnd | None, default=None, help="text to symbols")
+        for source, targets in SHARED.items():
+            for target in targets:
+                parser.link_arguments(source, target)
+
+
+def main(argv: Sequence[str]) -> int:
+    """argv begins with fit, validate or test."""
+    # One thread spinning against another on a busy machine costs more than it brings; sleeping ones give way.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    RecipeCLI(
+        L.LightningModule,
+        L.LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        save_config_callback=SaveConfigCallback,
+        parser_kwargs={"prog": "fm-audio"},
+        args=list(argv),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

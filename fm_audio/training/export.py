@@ -1,0 +1,50 @@
+"""`fm-audio export RUN OUT`: the weights of a training run become a model folder that `fm_audio.load` and decoders read.
+
+RUN holds config.yaml (what `fit` wrote) and a checkpoint; averaged weights (EMA) are taken where the run kept them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fm_audio.checkpoint import load_lightning_weights, save_model
+from fm_audio.types import FmAudioError
+
+HELD = ("task", "decoder")  # what a Lightning module holds and a model folder keeps
+
+
+def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str, Any] | None = None, half: bool = True) -> Path:
+    """Write `out` from `run`; `checkpoint` defaults to the run's last.ckpt; `extra` joins config.json (voices, vocoder …)."""
+    config = run / "config.yaml"
+    if not config.is_file():
+        raise FmAudioError(f"{run}: no config.yaml there; give the folder that `fm-audio fit` logged to")
+    arguments = yaml.safe_load(config.read_text())["model"]["init_args"]
+    held = next((name for name in HELD if name in arguments), None)
+    if held is None:
+        raise FmAudioError(f"{config}: the model holds none of {', '.join(HELD)}; nothing to export")
+    weights = load_lightning_weights(checkpoint or run / "last.ckpt")
+    prefix = f"{held}."
+    state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    return save_model(out, arguments[held], state, extra=extra, half=half)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="fm-audio export",
+        description="Make a model folder (config.json, model.safetensors) from a training run.",
+        epilog="example: fm-audio export runs/taught my_voice --extra '{\"vocoder\": \"vocos24k\", \"kind\": \"aligned_tts\"}'",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder with config.yaml and last.ckpt")
+    parser.add_argument("out", type=Path, metavar="OUT", help="model folder to write")
+    parser.add_argument("--checkpoint", type=Path, help="another checkpoint than RUN/last.ckpt")
+    parser.add_argument("--extra", type=json.loads, default={}, help="JSON object that joins config.json")
+    parser.add_argument("--full", action="store_true", help="store float32 instead of float16")
+    given = parser.parse_args(argv)
+    print(export(given.run, given.out, given.checkpoint, given.extra, half=not given.full))
+    return 0

@@ -1,0 +1,86 @@
+"""FlowModule logs and steps; the task it holds thinks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+
+class FlowModule(L.LightningModule):
+    """Trains any task: AdamW, linear warm-up, cosine to `final_learning_rate` at `total_steps`.
+
+    All randomness of a step (noise, t, dropped conditions, dropout) is seeded by (seed, step, rank), so a resumed run needs no
+    memory of the generator's state to go on exactly as the uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        task: nn.Module,
+        total_steps: int,
+        learning_rate: float = 1e-3,
+        final_learning_rate: float = 1e-5,
+        warmup_steps: int = 500,
+        betas: tuple[float, float] = (0.9, 0.98),
+        weight_decay: float = 0.01,
+        seed: int = 0,
+        start_from: str | None = None,
+    ):
+        """`start_from`: a model folder whose weights to begin with (the same task; speakers may be appended)."""
+        super().__init__()
+        self.task = task
+        self.total_steps, self.warmup_steps, self.seed = total_steps, warmup_steps, seed
+        self.learning_rate, self.final_learning_rate = learning_rate, final_learning_rate
+        self.betas, self.weight_decay = betas, weight_decay
+        if start_from is not None:
+            from fm_audio.checkpoint import load_into
+
+            load_into(task, start_from)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        generator = self._seeded(self.global_step)
+        losses = self.task.loss(batch, generator)  # type: ignore[operator]
+        self._log("train", losses, len(batch))
+        return losses["loss"] * self._share(len(batch))
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        with torch.random.fork_rng(devices=[]):
+            losses = self.task.loss(batch, self._seeded(batch_index))  # type: ignore[operator]
+        self._log("validation", losses, len(batch))
+
+    def configure_optimizers(self) -> Any:
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        kept = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Learning rate at `step` as a share of the highest: up in a straight line, down along half a cosine, then flat."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        gone = min(1.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps))
+        low = self.final_learning_rate / self.learning_rate
+        return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * gone))
+
+    def _seeded(self, step: int) -> torch.Generator:
+        seed = (self.seed * 1_000_003 + step) * 1_009 + self.global_rank
+        torch.manual_seed(seed)
+        return torch.Generator(device=self.device).manual_seed(seed)
+
+    def _share(self, items: int) -> Tensor | float:
+        """What makes the mean over ranks a mean over items when ranks hold different numbers of them."""
+        if self.trainer.world_size == 1:
+            return 1.0
+        mine = torch.tensor(float(items), device=self.device)
+        return mine / self.trainer.strategy.reduce(mine.clone(), reduce_op="mean")
+
+    def _log(self, stage: str, losses: Mapping[str, Tensor], items: int) -> None:
+        values = {f"{stage}/{name}": value.detach() for name, value in losses.items()}
+        self.log_dict(values, batch_size=items, prog_bar=False, sync_dist=stage == "validation")
+        self.log("loss", losses["loss"].detach(), prog_bar=stage == "train", logger=False, batch_size=items)
