@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -104,6 +104,7 @@ class Cond:
         return Cond(cat("frames"), cat("tokens"), cat("tokens_mask"), cat("vector"))
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """Hidden width in, hidden width out. Knows no modality, no guidance and no dropping of conditions.
 
@@ -116,6 +117,7 @@ class Backbone(Protocol):
     def __call__(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames: ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """What makes a generated sequence perceptible: `decode(x (b n d), mask (b n)) -> wave (b s)` (or token ids).
 
@@ -128,6 +130,7 @@ class Decoder(Protocol):
     def decode(self, x: Frames, mask: Mask) -> Tensor: ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """A plain `nn.Module` that thinks; Lightning only logs and steps it.
 

@@ -13,7 +13,7 @@ Lipman et al. 2023, "Flow matching for generative modeling", section 4; Albergo 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,6 +39,7 @@ class Coefficients(NamedTuple):
         return Coefficients(*[c.to(x.dtype).view(-1, *[1] * (x.ndim - 1)) for c in self])
 
 
+@runtime_checkable
 class Path(Protocol):
     """`coefficients(t (b,)) -> Coefficients`, exact for t in [0, 1]."""
 

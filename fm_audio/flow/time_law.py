@@ -7,7 +7,7 @@ b equal strata (in random order), which leaves each t's law as it is and takes v
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from fm_audio.types import FmAudioError
 
 
+@runtime_checkable
 class TimeLaw(Protocol):
     """`quantile(u in [0, 1]) -> t`, and `sample(b, generator, device) -> (b,) float32`."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fm_audio.types import FmAudioError
 
@@ -43,6 +43,7 @@ class Encoded:
         return len(self.ids)
 
 
+@runtime_checkable
 class FrontEnd(Protocol):
     """Text to symbols. `symbols[i]` is the symbol of id i; id 0 is padding and never occurs in an encoding."""
 
