@@ -1,0 +1,173 @@
+"""Training a vocoder: first reconstruction alone, then against discriminators.
+
+    generator       λ · Σ_scales |log-mel(wave) − log-mel(decoded)| + hinge + |features(wave) − features(decoded)|
+    discriminators  max(0, 1 − D(wave)) + max(0, 1 + D(decoded))
+
+Vocos (Siuzdak 2023, arXiv 2306.00814, section 3.3) with the mel loss at several scales of DAC (Kumar et al. 2023). Batches are
+waves (b s); the log-mel comes from the decoder's own mel contract.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fm_audio.audio import Audio, AudioSpec
+from fm_audio.data.waves import margin_frames
+from fm_audio.training.discriminators import Judgement
+from fm_audio.types import Frames, Wave, length_mask
+
+
+class VocoderModule(lightning.LightningModule):
+    """`decoder(x) -> wave` against `discriminators(wave) -> judgements`, optimised by hand so that both optimisers are saved.
+
+    Learning rates follow half a cosine from `lr` to zero over `total_steps` generator steps; until
+    `adversarial_start_steps` only the reconstruction loss is used. `averaged` is the exponential mean of the decoder's weights
+    (`ema_decay`): the one to validate and to ship. Validation writes the first clips to `samples/` under the run's folder.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        discriminators: nn.Module,
+        total_steps: int = 100_000,
+        adversarial_start_steps: int = 0,
+        lr: float = 5e-4,
+        discriminator_lr: float = 5e-4,
+        betas: tuple[float, float] = (0.8, 0.99),
+        mel_weight: float = 45.0,
+        adversarial_weight: float = 1.0,
+        feature_weight: float = 1.0,
+        ema_decay: float = 0.999,
+        clip_norm: float = 10.0,
+        saved_samples: int = 2,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.decoder, self.discriminators = decoder, discriminators
+        self.averaged = copy.deepcopy(decoder).requires_grad_(False).eval()
+        self.reconstruction = MultiScaleMelLoss(decoder.spec.sample_rate)
+        self.total_steps, self.adversarial_start_steps = total_steps, adversarial_start_steps
+        self.lr, self.discriminator_lr, self.betas = lr, discriminator_lr, betas
+        self.mel_weight, self.adversarial_weight, self.feature_weight = mel_weight, adversarial_weight, feature_weight
+        self.ema_decay, self.clip_norm, self.saved_samples = ema_decay, clip_norm, saved_samples
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [
+            torch.optim.AdamW(self.decoder.parameters(), self.lr, self.betas),
+            torch.optim.AdamW(self.discriminators.parameters(), self.discriminator_lr, self.betas),
+        ]
+
+    def training_step(self, batch: Wave, batch_index: int) -> None:
+        generator, discriminator = self.optimizers()  # type: ignore[misc]
+        steps = int(self.steps)
+        wave, x = self.pair(batch)
+        decoded = self.decoder(x)
+        adversarial = steps >= self.adversarial_start_steps
+        if adversarial:
+            self._step(discriminator, self.discriminators, self.discriminator_loss(wave, decoded.detach()), self.discriminator_lr)
+        losses = {"mel": self.mel_weight * self.reconstruction(wave, decoded)}
+        if adversarial:
+            self.discriminators.requires_grad_(False)
+            losses |= self.adversarial_losses(wave, decoded)
+            self.discriminators.requires_grad_(True)
+        self._step(generator, self.decoder, torch.stack(list(losses.values())).sum(), self.lr)
+        self._average()
+        self.steps += 1
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, prog_bar=True)
+
+    def pair(self, batch: Wave) -> tuple[Wave, Frames]:
+        """Crops with margins (b s) -> inner wave (b n·hop) and its log-mel (b n bands), which no edge has touched."""
+        spec: AudioSpec = self.decoder.spec
+        margin = margin_frames(spec)
+        with torch.autocast(batch.device.type, enabled=False):
+            x = spec.log_mel(batch.float())[:, margin:-margin]
+        cut = spec.samples_of_frames(margin)
+        return batch[:, cut:-cut], x
+
+    def discriminator_loss(self, wave: Wave, decoded: Wave) -> Tensor:
+        """Hinge loss, summed over the discriminators."""
+        real, fake = self.discriminators(wave), self.discriminators(decoded)
+        loss = sum(F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for (r, _), (f, _) in zip(real, fake, strict=True))
+        self.log("train/discriminator", loss.detach() / len(real), prog_bar=True)
+        return loss
+
+    def adversarial_losses(self, wave: Wave, decoded: Wave) -> dict[str, Tensor]:
+        with torch.no_grad():
+            real = self.discriminators(wave)
+        fake = self.discriminators(decoded)
+        hinge = torch.stack([F.relu(1 - logits.float()).mean() for logits, _ in fake]).sum()
+        return {"hinge": self.adversarial_weight * hinge, "features": self.feature_weight * feature_distance(real, fake)}
+
+    def validation_step(self, batch: Wave, batch_index: int) -> None:
+        """Mel distance in the contract's own normalised units, and the multi-scale distance, of the averaged decoder."""
+        spec: AudioSpec = self.decoder.spec
+        x = spec.log_mel(batch)
+        lengths = torch.full((len(batch),), x.shape[1], device=batch.device)
+        decoded = self.averaged.decode(x, length_mask(lengths)).float()
+        wave = batch[:, : decoded.shape[-1]]
+        self.log("val/mel", (spec.log_mel(decoded) - x).abs().mean(), batch_size=1, prog_bar=True)
+        self.log("val/scales", self.reconstruction(wave, decoded), batch_size=1, prog_bar=True)
+        if batch_index < self.saved_samples and not self.trainer.sanity_checking:
+            self._save(decoded[0], f"{int(self.steps):07d}_{batch_index}.wav")
+
+    def _save(self, wave: Tensor, name: str) -> None:
+        folder = Path(self.trainer.default_root_dir) / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        Audio(wave.cpu().numpy(), self.decoder.spec.sample_rate).save(folder / name)
+
+    def _step(self, optimiser: Any, part: nn.Module, loss: Tensor, lr: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = lr * half_cosine(int(self.steps) / self.total_steps)
+        optimiser.zero_grad()
+        self.manual_backward(loss)
+        nn.utils.clip_grad_norm_(part.parameters(), self.clip_norm)
+        optimiser.step()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """The mean warms up, so that early weights are soon forgotten."""
+        decay = min(self.ema_decay, (1 + int(self.steps)) / (10 + int(self.steps)))
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.decoder.parameters()), 1 - decay)
+
+
+class MultiScaleMelLoss(nn.Module):
+    """Mean absolute difference of log-mels at several window lengths, hop a quarter of the window (DAC, section 3.3)."""
+
+    def __init__(
+        self,
+        sample_rate: int,
+        windows: Sequence[int] = (2048, 1024, 512, 256, 128, 64),
+        bands: Sequence[int] = (160, 100, 64, 32, 16, 8),
+    ) -> None:
+        super().__init__()
+        self.specs = [
+            AudioSpec(sample_rate=sample_rate, n_fft=w, window_samples=w, hop_samples=w // 4, bands=m)
+            for w, m in zip(windows, bands, strict=True)
+        ]
+
+    def forward(self, wave: Wave, decoded: Wave) -> Tensor:
+        with torch.autocast(wave.device.type, enabled=False):
+            terms = [(s.log_mel(wave.float()) - s.log_mel(decoded.float())).abs().mean() for s in self.specs]
+        return torch.stack(terms).mean()
+
+
+def feature_distance(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
+    """Mean absolute difference of the features, averaged over layers and summed over discriminators."""
+    pairs = [list(zip(r, f, strict=True)) for (_, r), (_, f) in zip(real, fake, strict=True)]
+    terms = [torch.stack([(f.float() - r.float()).abs().mean() for r, f in layers]).mean() for layers in pairs]
+    return torch.stack(terms).sum()
+
+
+def half_cosine(progress: float) -> float:
+    """1 at the start, 0 at the end and after."""
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
