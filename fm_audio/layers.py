@@ -9,6 +9,7 @@ import math
 
 import torch
 from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,7 +54,7 @@ class Attention(nn.Module):
         self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Frames, context: Frames, mask: Mask) -> Frames:
+    def forward(self, x: Frames, context: Float[Tensor, "b m c"], mask: Bool[Tensor, "b m"]) -> Frames:
         """x (b n d), context (b m c), mask (b m) -> (b n d). Every row of mask must keep something."""
         q = rearrange(self.query(x), "b n (h d) -> b h n d", h=self.heads)
         k, v = rearrange(self.key_value(context), "b m (two h d) -> two b h m d", two=2, h=self.heads)
@@ -71,7 +72,7 @@ class MaskedConv(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(width, out_width or width, kernel, padding=kernel // 2, groups=groups)
 
-    def forward(self, x: Frames, mask: Mask) -> Frames:
+    def forward(self, x: Frames, mask: Mask) -> Float[Tensor, "b n out"]:
         x = x.masked_fill(~mask[..., None], 0.0)
         return rearrange(self.conv(rearrange(x, "b n d -> b d n")), "b d n -> b n d")
 
@@ -129,7 +130,12 @@ class Block(nn.Module):
         self.modulation = Modulation(cond_width, width, 3 * (1 + attention + bool(context_width)))
 
     def forward(
-        self, x: Frames, c: Tensor, mask: Mask, context: Frames | None = None, context_mask: Mask | None = None
+        self,
+        x: Frames,
+        c: Tensor,
+        mask: Mask,
+        context: Float[Tensor, "b m e"] | None = None,
+        context_mask: Bool[Tensor, "b m"] | None = None,
     ) -> Frames:
         parts = iter(self.modulation(c))
         if self.attention is not None:

@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fm_audio.encoders.alignment import expand
 from fm_audio.layers import Block, MaskedConv, Modulation, modulate
-from fm_audio.types import Frames, Mask
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class DurationPredictor(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(hidden, 1)
 
-    def forward(self, x: Frames, speaker: Tensor, mask: Mask) -> Float[Tensor, "b m"]:
+    def forward(self, x: Float[Tensor, "b m e"], speaker: Float[Tensor, "b g"], mask: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
         for conv, modulation in zip(self.convs, self.modulations, strict=True):
             shift, scale = modulation(speaker)
             x = self.dropout(modulate(conv(x, mask).relu(), shift, scale))
@@ -70,7 +69,7 @@ class AlignedText(nn.Module):
         self.durations = DurationPredictor(width, speaker_width, width, 3, dropout)
         self.frames_channels = frames_width + bands + 2
 
-    def forward(self, symbols: Int[Tensor, "b m"], mask: Mask, speaker: Float[Tensor, "b g"]) -> EncodedSymbols:
+    def forward(self, symbols: Int[Tensor, "b m"], mask: Bool[Tensor, "b m"], speaker: Float[Tensor, "b g"]) -> EncodedSymbols:
         x = self.dropout(self.embedding(symbols))
         for block in self.blocks:
             x = block(x, speaker, mask)
@@ -78,7 +77,9 @@ class AlignedText(nn.Module):
         log_durations = self.durations(x.detach(), speaker, mask)
         return EncodedSymbols(self.hidden(x), self.mean(x).float(), log_durations)
 
-    def frames(self, encoded: EncodedSymbols, durations: Int[Tensor, "b m"], n: int) -> tuple[Frames, Frames]:
+    def frames(
+        self, encoded: EncodedSymbols, durations: Int[Tensor, "b m"], n: int
+    ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n c"]]:
         """The mean (b n bands) and what the head is told (b n frames_channels) at each of n frames; zeros past an item's last."""
         start = durations.cumsum(1) - durations
         told = [encoded.mean, encoded.hidden.float(), start[..., None].float(), durations[..., None].float()]
