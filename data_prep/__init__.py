@@ -4,7 +4,7 @@
 
 Every script finds clips and their texts in its corpus's own layout and hands them to the same three steps:
 
-    layouts / the corpus ─▶ [Clip] ─▶ checks.measure ─▶ trim, settle ─▶ OUT/cuts.jsonl.gz, OUT/validation.jsonl.gz, OUT/report.json
+    layouts / the corpus ─▶ [Clip] ─▶ checks.measure ─▶ trim ─▶ OUT/cuts.jsonl.gz, OUT/validation.jsonl.gz, OUT/report.json
 
 What was left out and why is counted and named in the report; nothing vanishes in silence. `--help` of each script shows an
 example. A mistake that you can mend ends with exit code 2 and one line that says where.

@@ -1,20 +1,14 @@
-"""A corpus's own alignment in samples: settling where pauses begin, and following a trim.
+"""A corpus's own alignment in samples, and how it follows a trim.
 
-Teachers that predict durations often give the silence before a full stop to the last phone (Kokoro: a final /d/ of 350 ms of
-which 60 sound). `settle_pauses` moves the inaudible end of such a phone to the punctuation, so that durations mean what they say.
+Teachers that predict durations often give the silence before a full stop to the last phone; that is left as the teacher said it
+(`fm_audio.data.text.transfer.settle_pauses` moves it when the durations are carried onto symbols).
 """
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-from data_prep.checks import frame_samples
-
-KEEP_SECONDS = 0.03  # a phone keeps this much after its last audible frame
-LEAST_SECONDS = 0.05  # moves shorter than this are not worth making
 
 
 @dataclass(frozen=True)
@@ -33,28 +27,6 @@ def alignment(phones: tuple[str, ...], units: tuple[int, ...], unit_samples: flo
     whole = [min(samples, round(float(e))) for e in ends]
     whole[-1] = samples
     return [Aligned(p, e) for p, e in zip(phones, whole, strict=True)]
-
-
-def is_pause(symbol: str) -> bool:
-    """Punctuation and the silence at the ends."""
-    return symbol == "^" or unicodedata.category(symbol[0])[0] == "P"
-
-
-def settle_pauses(items: list[Aligned], energy_db: np.ndarray, rate: int, silence_db: float = 45.0) -> list[Aligned]:
-    """Each phone before a pause ends soon after its last audible frame; the pause takes the rest. Ends elsewhere stay."""
-    hop = frame_samples(rate)
-    settled = list(items)
-    for i, item in enumerate(items[:-1]):
-        if is_pause(item.symbol) or item.symbol.isspace() or not is_pause(items[i + 1].symbol):
-            continue
-        start = items[i - 1].end if i else 0
-        frames = energy_db[start // hop : -(-item.end // hop)]
-        loud = np.flatnonzero(frames >= -silence_db)
-        heard = start + (int(loud[-1]) + 1) * hop if len(loud) else start
-        end = heard + round(KEEP_SECONDS * rate)
-        if item.end - end >= LEAST_SECONDS * rate:
-            settled[i] = replace(item, end=end)
-    return settled
 
 
 def cut_out(items: list[Aligned], start: int, end: int) -> list[Aligned]:

@@ -29,7 +29,6 @@ class Measured:
     speech_start: int
     speech_end: int
     digest: str
-    energy_db: np.ndarray  # float16 (frames,), relative to the loudest frame, FRAME_SECONDS each
 
     @property
     def seconds(self) -> float:
@@ -56,7 +55,6 @@ def measure(path: Path, silence_db: float = 45.0) -> Measured:
         speech_start=first * hop,
         speech_end=min(len(mono), (last + 1) * hop),
         digest=hashlib.sha1(np.ascontiguousarray(samples).tobytes()).hexdigest(),
-        energy_db=energy.astype(np.float16),
     )
 
 

@@ -1,6 +1,6 @@
 """Clips in, cuts and a report out: the steps that every corpus shares.
 
-    measure each file ─▶ leave out what is unusable ─▶ settle pauses, trim ─▶ hold out texts ─▶ cuts.jsonl.gz, validation.jsonl.gz
+    measure each file ─▶ leave out what is unusable ─▶ trim ─▶ hold out texts ─▶ cuts.jsonl.gz, validation.jsonl.gz
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser, licence: str | None = None) -
     parser.add_argument("--min-seconds", type=float, default=0.3)
     parser.add_argument("--max-seconds", type=float, default=30.0)
     parser.add_argument("--select", action="append", default=[], metavar="FIELD=VALUE", help="keep clips whose field says so")
-    parser.add_argument("--exclude-speaker", action="append", default=[], metavar="NAME")
+    parser.add_argument("--exclude-speaker", action="append", default=[], metavar="NAME", help="also mix_*")
     parser.add_argument("--exclude-texts", type=Path, metavar="FILE", help="leave out clips whose text is a line of FILE")
     parser.add_argument("--hold-out", type=int, default=0, metavar="N", help="about one text in N goes to validation.jsonl.gz")
     parser.add_argument("--copy", action="store_true", help="copy the audio into OUT/audio, so that OUT can be moved")
@@ -141,8 +142,9 @@ def _wanted(clips: Iterable[Clip], options: Options, report: Report) -> Iterator
     for clip in clips:
         report.found += 1
         missed = [f"{k}={v}" for k, v in options.select.items() if _word(clip.extra.get(k)) != v.lower()]
-        if clip.speaker in options.exclude_speakers:
-            report.drop(clip.id, f"speaker {clip.speaker} excluded")
+        excluded = next((p for p in options.exclude_speakers if fnmatchcase(clip.speaker, p)), None)
+        if excluded is not None:
+            report.drop(clip.id, f"speaker {excluded} excluded")
         elif missed:
             report.drop(clip.id, f"not {missed[0]}")
         elif not normal_text(clip.text):
@@ -206,7 +208,7 @@ def _bounds(m: Measured, options: Options) -> tuple[int, int]:
     return max(0, m.speech_start - margin), min(m.samples, m.speech_end + margin)
 
 
-def _alignment(clip: Clip, m: Measured, options: Options, report: Report) -> list[align.Aligned] | None:
+def _alignment(clip: Clip, m: Measured, report: Report) -> list[align.Aligned] | None:
     if not clip.phones:
         return None
     items = align.alignment(clip.phones, clip.durations_units, clip.unit_seconds * m.rate, m.samples)
@@ -214,7 +216,7 @@ def _alignment(clip: Clip, m: Measured, options: Options, report: Report) -> lis
         report.note(clip.id, "durations do not add up to the audio; kept without them")
         return None
     report.aligned += 1
-    return align.settle_pauses(items, m.energy_db, m.rate, options.silence_db)
+    return items
 
 
 def _cut(clip: Clip, m: Measured, out: Path, options: Options, report: Report) -> Any:
@@ -222,7 +224,7 @@ def _cut(clip: Clip, m: Measured, out: Path, options: Options, report: Report) -
     from lhotse.supervision import AlignmentItem
 
     start, end = _bounds(m, options)
-    items = _alignment(clip, m, options, report)
+    items = _alignment(clip, m, report)
     seconds = (end - start) / m.rate
     phone = []
     if items is not None:
