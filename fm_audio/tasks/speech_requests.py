@@ -36,6 +36,8 @@ class SpeechRequest:
             raise FmAudioError("speed and seconds: give one of the two, since the total decides the pace")
         if self.seconds is not None and not 0.1 <= self.seconds <= 3600:
             raise FmAudioError(f"seconds: given {self.seconds}; allowed is 0.1 to 3600")
+        if not 0 <= self.seed < 2**63:
+            raise FmAudioError(f"seed: given {self.seed}; allowed is a whole number from 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True)

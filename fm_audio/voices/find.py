@@ -50,9 +50,9 @@ def load(name: str | os.PathLike[str] | None = None, device: str | torch.device 
     return Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling)
 
 
-def list_voices(root: Path = SHIPPED) -> list[Entry]:
+def list_voices() -> list[Entry]:
     """Every voice that ships, the default model's first."""
-    folders = sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
+    folders = sorted(path.parent for path in SHIPPED.glob(f"*/{CONFIG}"))
     folders = [f for f in folders if read_config(f).get("kind") == KIND]
     folders.sort(key=lambda f: f.name != DEFAULT_MODEL)
     return [entry for folder in folders for entry in voices_of(folder)]

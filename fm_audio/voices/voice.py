@@ -36,7 +36,7 @@ class Spoken:
     voice: str
     seed: int
     steps: int
-    forwards: int
+    forwards: int | None  # network evaluations, guided ones counted twice; None if the solver is adaptive
 
 
 class Voice:
@@ -94,6 +94,7 @@ class Voice:
             for t, v, seed, speed, seconds in zip(texts, names, each["seed"], each["speed"], each["seconds"], strict=True)
         ]
         sampling = self._sampling(steps, guidance, temperature)
+        forwards = self.model.head.forwards(sampling)
         generated = self.model.generate(requests, sampling)
         waves = self._decode([g.mel for g in generated])
         spoken = [
@@ -103,7 +104,7 @@ class Voice:
                 name,
                 request.seed,
                 sampling.steps,
-                sampling.forwards,
+                forwards,
             )
             for g, wave, name, request in zip(generated, waves, names, requests, strict=True)
         ]

@@ -1,0 +1,105 @@
+"""The house stands as it is drawn: data goes one way, files stay small, and what is not needed is not loaded."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fm_audio
+
+PACKAGE = Path(fm_audio.__file__).parent
+# A room imports itself and rooms of earlier floors.
+FLOORS = [
+    {"types"},
+    {"audio", "layers", "checkpoint"},
+    {"flow", "data", "backbones", "encoders", "decoders"},
+    {"tasks"},
+    {"voices"},
+    {"training", "adapt", "convert", "evaluation"},
+    {"serve", "cli"},
+]
+FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+FLOW_MAY_IMPORT = {"types", "layers", "flow"}
+LIGHTNING_ROOMS = {"data", "training", "cli"}
+TRAINING_ONLY = ["lightning", "lhotse", "transformers", "librosa", "peft", "jsonargparse", "matplotlib", "jiwer", "tensorboard"]
+
+FILES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    return path.parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports anywhere, lazily too."""
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_data_goes_one_way(path: Path) -> None:
+    room = room_of(path)
+    assert room in FLOOR, f"{path}: a new room needs a floor in this test and in docs/concepts.md"
+    for name in imports_of(path):
+        package, _, rest = name.partition(".")
+        if package != "fm_audio" or rest == "__version__":
+            continue
+        other = "voices" if rest in ("", "load", "Voice") else rest.partition(".")[0]
+        assert other in FLOOR, f"{path}: imports {name}, which is no room"
+        assert other == room or FLOOR[other] < FLOOR[room], f"{path}: {room} may not import {other}"
+        assert room != "flow" or other in FLOW_MAY_IMPORT, f"{path}: flow knows nothing of {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_lightning_stays_in_its_rooms(path: Path) -> None:
+    uses = {name.split(".")[0] for name in imports_of(path)} & {"lightning", "pytorch_lightning"}
+    assert not uses or room_of(path) in LIGHTNING_ROOMS
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_is_one_noun(path: Path) -> None:
+    text = (PACKAGE / path).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 350, "look for the second noun"
+    if path.name != "__init__.py":
+        assert ast.get_docstring(ast.parse(text)), "begin with the sentence that says what the file is"
+
+
+def run(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    run("import sys, fm_audio; assert not {'torch', 'numpy'} & set(sys.modules)")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    run(
+        "import sys, fm_audio.cli\n"
+        "try: fm_audio.cli.main(['say', '--help'])\n"
+        "except SystemExit as e: assert e.code == 0\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules)"
+    )
+
+
+def test_speaking_needs_the_core_install_only() -> None:
+    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in TRAINING_ONLY)
+    run(
+        f"import sys\n{blocked}import fm_audio.voices, fm_audio.tasks.aligned_tts, fm_audio.decoders.vocos, fm_audio.backbones.dit"
+    )
+
+
+def test_everything_public_is_there() -> None:
+    for name in fm_audio.__all__:
+        assert getattr(fm_audio, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        fm_audio.nothing  # noqa: B018
