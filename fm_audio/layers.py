@@ -41,6 +41,11 @@ def rotary(x: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
+def head_norm(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    """The norm in x's own precision: under autocast torch would take the slow, mixed one."""
+    return F.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.eps)
+
+
 class Attention(nn.Module):
     """Multi-head attention with normalised queries and keys; to itself (with rotary positions) or to a context."""
 
@@ -58,7 +63,7 @@ class Attention(nn.Module):
         """x (b n d), context (b m c), mask (b m) -> (b n d). Every row of mask must keep something."""
         q = rearrange(self.query(x), "b n (h d) -> b h n d", h=self.heads)
         k, v = rearrange(self.key_value(context), "b m (two h d) -> two b h m d", two=2, h=self.heads)
-        q, k = self.query_norm(q).to(v.dtype), self.key_norm(k).to(v.dtype)
+        q, k = head_norm(q, self.query_norm), head_norm(k, self.key_norm)
         if self.rotates:
             q, k = rotary(q), rotary(k)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])

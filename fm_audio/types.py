@@ -114,7 +114,7 @@ class Backbone(Protocol):
 
     width: int
 
-    def __call__(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames: ...
+    def forward(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames: ...
 
 
 @runtime_checkable

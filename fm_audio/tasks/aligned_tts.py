@@ -31,11 +31,11 @@ from fm_audio.tasks.speech_requests import (
     plan_durations,
     split_request,
 )
-from fm_audio.types import Backbone, Cond, FmAudioError, length_mask, masked_mean
+from fm_audio.types import Cond, FmAudioError, length_mask, masked_mean
 
 
 class AlignedTTS(nn.Module):
-    """Speakers are known by name. `backbone` must take `speaker_width` as its vector width.
+    """Speakers are known by name. `backbone` (a `types.Backbone`) must take `speaker_width` as its vector width.
 
     `text_*` size the text encoder, `frames_per_token` the patches that the backbone sees, `condition_drop` the share of
     training items without condition (what guidance needs). With `prior_start` the flow starts at the mean instead of at zero (plus noise).
@@ -45,7 +45,7 @@ class AlignedTTS(nn.Module):
         self,
         spec: AudioSpec,
         frontend: FrontEnd,
-        backbone: Backbone,
+        backbone: nn.Module,
         speakers: list[str],
         speaker_width: int = 64,
         text_width: int = 256,

@@ -42,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
         L.LightningDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
+        auto_configure_optimizers=False,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
         save_config_callback=SaveConfigCallback,

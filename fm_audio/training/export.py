@@ -20,7 +20,7 @@ HELD = ("task", "decoder")  # what a Lightning module holds and a model folder k
 
 
 def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str, Any] | None = None, half: bool = True) -> Path:
-    """Write `out` from `run`; `checkpoint` defaults to the run's last.ckpt; `extra` joins config.json (voices, vocoder …)."""
+    """Write `out` from `run`; `checkpoint` defaults to RUN/checkpoints/last.ckpt; `extra` joins config.json (voices, vocoder …)."""
     config = run / "config.yaml"
     if not config.is_file():
         raise FmAudioError(f"{run}: no config.yaml there; give the folder that `fm-audio fit` logged to")
@@ -28,7 +28,7 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
     held = next((name for name in HELD if name in arguments), None)
     if held is None:
         raise FmAudioError(f"{config}: the model holds none of {', '.join(HELD)}; nothing to export")
-    weights = load_lightning_weights(checkpoint or run / "last.ckpt")
+    weights = load_lightning_weights(checkpoint or run / "checkpoints" / "last.ckpt")
     prefix = f"{held}."
     state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
     return save_model(out, arguments[held], state, extra=extra, half=half)
@@ -40,9 +40,9 @@ def main(argv: Sequence[str]) -> int:
         description="Make a model folder (config.json, model.safetensors) from a training run.",
         epilog="example: fm-audio export runs/taught my_voice --extra '{\"vocoder\": \"vocos24k\", \"kind\": \"aligned_tts\"}'",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder with config.yaml and last.ckpt")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder with config.yaml and checkpoints/last.ckpt")
     parser.add_argument("out", type=Path, metavar="OUT", help="model folder to write")
-    parser.add_argument("--checkpoint", type=Path, help="another checkpoint than RUN/last.ckpt")
+    parser.add_argument("--checkpoint", type=Path, help="another checkpoint than RUN/checkpoints/last.ckpt")
     parser.add_argument("--extra", type=json.loads, default={}, help="JSON object that joins config.json")
     parser.add_argument("--full", action="store_true", help="store float32 instead of float16")
     given = parser.parse_args(argv)
