@@ -85,7 +85,8 @@ class AlignedTTS(nn.Module):
         prior = masked_mean(0.5 * (batch.mel - mean) ** 2, batch.mask)
         target = durations.clamp(min=1).float().log()
         duration = masked_mean((encoded.log_durations - target) ** 2, batch.symbols_mask)
-        flow = self.head.loss(batch.mel, batch.mask, Cond(frames=frames, vector=speaker), generator=generator)
+        cond = Cond(frames=frames, vector=speaker)
+        flow = self.head.loss(batch.mel, batch.mask, cond, generator=generator, x0_mean=mean if self.prior_start else None)
         return {"loss": prior + duration + flow, "prior": prior, "duration": duration, "flow": flow}
 
     @torch.no_grad()

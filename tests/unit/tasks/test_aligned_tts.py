@@ -157,6 +157,18 @@ def test_impossible_requests_are_refused(wrong):
         SpeechRequest("Hi.", "a", **wrong)
 
 
+def test_a_prior_start_begins_at_the_mean():
+    """With one Euler step, no noise and a head that says v = 0, what comes out is where the flow began."""
+    task = tiny(prior_start=True)
+    task.head.ports["mel"].out.weight.data.zero_()
+    task.head.ports["mel"].out.bias.data.zero_()
+    (spoken,) = task.generate([REQUESTS[0]], Sampling(steps=1, temperature=0.0))
+    assert spoken.mel.abs().max() > 0
+    task.prior_start = False
+    (spoken,) = task.generate([REQUESTS[0]], Sampling(steps=1, temperature=0.0))
+    assert spoken.mel.abs().max() == 0
+
+
 def test_an_unknown_speaker_is_named():
     with pytest.raises(FmAudioError, match="nobody.*knows a, b"):
         tiny().generate([SpeechRequest("Hi.", "nobody")])
