@@ -28,6 +28,7 @@ from fm_audio.types import FmAudioError
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+PACKAGE = "fm_audio"
 HALF_MAX = torch.finfo(torch.float16).max
 
 Node = Mapping[str, Any]
@@ -59,13 +60,13 @@ def save_model(
     return folder
 
 
-def load_model(folder: str | os.PathLike[str], packages: Iterable[str] = ("fm_audio",)) -> nn.Module:
-    """The model of a folder, in float32 and eval mode, on the CPU. `packages` lists whose classes may be built."""
+def load_model(folder: str | os.PathLike[str]) -> nn.Module:
+    """The model of a folder, in float32 and eval mode, on the CPU."""
     folder = Path(folder)
     node = read_config(folder)["model"]
     with torch.random.fork_rng(devices=[]):
         try:
-            model = instantiate(node, packages)
+            model = instantiate(node)
         except FmAudioError as e:
             raise FmAudioError(f"{folder / CONFIG}: {e}") from e
     if not isinstance(model, nn.Module):
@@ -74,6 +75,22 @@ def load_model(folder: str | os.PathLike[str], packages: Iterable[str] = ("fm_au
     _require_matching(folder, model.state_dict(), state)
     model.load_state_dict(state)
     return model.float().eval()
+
+
+def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
+    """Give a model the weights of a folder, to train on from there.
+
+    Embeddings may have more rows than the folder's: new speakers and symbols stand after the old ones and keep their start.
+    """
+    ours = model.state_dict()
+    state = _read_weights(Path(folder) / WEIGHTS)
+    tables = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Embedding)}
+    for key in tables & set(state):
+        old, new = state[key], ours[key]
+        if old.shape[1:] == new.shape[1:] and len(old) < len(new):
+            state[key] = torch.cat([old, new[len(old) :].cpu()])
+    _require_matching(Path(folder), ours, state)
+    model.load_state_dict(state)
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -93,20 +110,19 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return config
 
 
-def instantiate(node: Node, packages: Iterable[str] = ("fm_audio",)) -> Any:
+def instantiate(node: Node) -> Any:
     """{"class_path": "fm_audio.…", "init_args": {…}} -> object, parts first.
 
     Init args may hold nodes, lists and dictionaries of nodes; a dataclass argument (AudioSpec) may be a plain dictionary of
-    its fields. Raises FmAudioError on a class outside `packages` and on unknown or missing arguments.
+    its fields. Raises FmAudioError on a class outside fm_audio and on unknown or missing arguments.
     """
-    packages = tuple(packages)
     if not isinstance(node.get("class_path"), str):
         raise FmAudioError(f"a part needs a class_path and init_args, but has {sorted(node)}")
     unknown = sorted(set(node) - {"class_path", "init_args"})
     if unknown:
         raise FmAudioError(f"{node['class_path']}: unknown keys {unknown} beside class_path and init_args")
-    cls = _find_class(node["class_path"], packages)
-    return _construct(cls, node.get("init_args") or {}, packages)
+    cls = _find_class(node["class_path"])
+    return _construct(cls, node.get("init_args") or {})
 
 
 def load_lightning_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -171,11 +187,11 @@ def _require_matching(folder: Path, ours: Mapping[str, Tensor], theirs: Mapping[
         raise FmAudioError(f"{folder}: {WEIGHTS} does not fit the model that {CONFIG} names: {listed}; export both together")
 
 
-def _find_class(class_path: str, packages: tuple[str, ...]) -> type:
-    """The class, if both the path and the class itself belong to one of the packages."""
+def _find_class(class_path: str) -> type:
+    """The class, if both the path and the class itself are this package's."""
     module_name, _, name = class_path.rpartition(".")
-    if module_name.split(".")[0] not in packages:
-        raise FmAudioError(f"class_path {class_path!r} is outside {', '.join(packages)}; only its classes are built from a file")
+    if module_name.split(".")[0] != PACKAGE:
+        raise FmAudioError(f"class_path {class_path!r} is outside {PACKAGE}; only its own classes are built from a file")
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as e:
@@ -183,40 +199,40 @@ def _find_class(class_path: str, packages: tuple[str, ...]) -> type:
             raise FmAudioError(f"{class_path} needs the package {e.name}; install it") from e
         raise FmAudioError(f"class_path {class_path!r}: there is no module {module_name}") from e
     found = getattr(module, name, None)
-    if not isinstance(found, type) or found.__module__.split(".")[0] not in packages:
+    if not isinstance(found, type) or found.__module__.split(".")[0] != PACKAGE:
         classes = [k for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module_name]
         raise FmAudioError(f"class_path {class_path!r}: {module_name} has no class {name}{_did_you_mean(name, classes)}")
     return found
 
 
-def _construct(cls: type, given: Node, packages: tuple[str, ...]) -> Any:
+def _construct(cls: type, given: Node) -> Any:
     signature = inspect.signature(cls)
     hints = typing.get_type_hints(cls if is_dataclass(cls) else cls.__init__)  # type: ignore[misc]
     for key in given:
         if key not in signature.parameters:
             names = list(signature.parameters)
             raise FmAudioError(f"{cls.__qualname__} takes no {key!r}{_did_you_mean(key, names)}; it takes {', '.join(names)}")
-    arguments = {key: _build(value, hints.get(key), packages) for key, value in given.items()}
+    arguments = {key: _build(value, hints.get(key)) for key, value in given.items()}
     missing = [k for k, p in signature.parameters.items() if p.default is p.empty and p.kind != p.VAR_KEYWORD and k not in given]
     if missing:
         raise FmAudioError(f"{cls.__qualname__} needs {', '.join(missing)}")
     return cls(**arguments)
 
 
-def _build(value: Any, hint: Any, packages: tuple[str, ...]) -> Any:
+def _build(value: Any, hint: Any) -> Any:
     """One argument: nodes become objects, dictionaries for dataclasses become those, lists for tuples become tuples."""
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
     if isinstance(value, Mapping) and "class_path" in value:
-        return instantiate(value, packages)
+        return instantiate(value)
     if isinstance(value, Mapping):
         for option in options:
             if isinstance(option, type) and is_dataclass(option):
-                return _construct(option, value, packages)
+                return _construct(option, value)
         inner = next((typing.get_args(o)[1] for o in options if len(typing.get_args(o)) == 2), None)
-        return {key: _build(item, inner, packages) for key, item in value.items()}
+        return {key: _build(item, inner) for key, item in value.items()}
     if isinstance(value, list | tuple):
         inner = next((typing.get_args(o)[0] for o in options if typing.get_args(o)), None)
-        built = [_build(item, inner, packages) for item in value]
+        built = [_build(item, inner) for item in value]
         return tuple(built) if any(o is tuple or typing.get_origin(o) is tuple for o in options) else built
     return value
 

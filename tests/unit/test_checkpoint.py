@@ -10,7 +10,16 @@ import torch
 
 from fm_audio import checkpoint
 from fm_audio.audio import AudioSpec
-from fm_audio.checkpoint import CONFIG, WEIGHTS, instantiate, load_lightning_weights, load_model, read_config, save_model
+from fm_audio.checkpoint import (
+    CONFIG,
+    WEIGHTS,
+    instantiate,
+    load_into,
+    load_lightning_weights,
+    load_model,
+    read_config,
+    save_model,
+)
 from fm_audio.types import FmAudioError
 
 NODE = {
@@ -149,9 +158,18 @@ def test_what_a_file_may_not_name(node: dict, words: str) -> None:
         instantiate(node)
 
 
-def test_other_packages_are_built_when_the_caller_trusts_them() -> None:
-    node = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 3}}
-    assert instantiate(node, packages=("fm_audio", "torch")).weight.shape == (3, 2)
+def test_training_goes_on_with_new_speakers(tiny_voice: Path) -> None:
+    node = read_config(tiny_voice)["model"]
+    node["init_args"]["speakers"] = ["anna", "bert", "clara"]
+    model, old = instantiate(node), load_model(tiny_voice).state_dict()
+    clara = model.speaker.weight[2].detach().clone()
+    load_into(model, tiny_voice)
+    new = model.state_dict()
+    assert torch.equal(new["speaker.weight"], torch.cat([old["speaker.weight"], clara[None]]))
+    assert all(torch.equal(new[key], old[key]) for key in old if key != "speaker.weight")
+    node["init_args"]["speakers"] = ["anna"]
+    with pytest.raises(FmAudioError, match="speaker.weight is"):
+        load_into(instantiate(node), tiny_voice)
 
 
 def test_a_lightning_checkpoint_gives_its_weights_and_runs_no_code(tmp_path: Path, model: torch.nn.Module) -> None:

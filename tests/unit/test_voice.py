@@ -12,7 +12,7 @@ from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice, find
 from fm_audio.voices.voice import Spoken
 
-LONG = "The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background. It is easy to tell the depth of a well."
+LONG = "The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background. It is easy to tell."
 
 
 @pytest.fixture(scope="module")
