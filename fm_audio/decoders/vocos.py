@@ -8,15 +8,13 @@ Siuzdak 2023, arXiv 2306.00814. Module names and shapes are those of the publish
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from einops import rearrange
-from jaxtyping import Complex
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
+from fm_audio.decoders.istft import ISTFT
 from fm_audio.types import FmAudioError, Frames, Mask, Wave
 
 
@@ -97,46 +95,6 @@ class ISTFTHead(nn.Module):
             log_magnitude, phase = self.out(h.float()).chunk(2, dim=-1)  # b n n_fft/2+1, twice
             magnitude = log_magnitude.exp().clamp(max=self.magnitude_limit)
             return self.istft(torch.polar(magnitude, phase), mask)
-
-
-class ISTFT(nn.Module):
-    """Inverse of a centred STFT with a Hann window; on one item the same numbers as `torch.istft(..., length=n·hop)`.
-
-    Frames outside the mask add neither to the signal nor to the sum of squared windows it is divided by, so an item sounds
-    the same alone and in a padded batch. The window is a constant: not stored, and accepted but not read from published files.
-    """
-
-    window: Tensor
-
-    def __init__(self, n_fft: int, hop_samples: int, window_samples: int) -> None:
-        super().__init__()
-        self.n_fft, self.hop_samples = n_fft, hop_samples
-        left = (n_fft - window_samples) // 2
-        window = F.pad(torch.hann_window(window_samples), (left, n_fft - window_samples - left))
-        self.register_buffer("window", window, persistent=False)
-        self.register_load_state_dict_pre_hook(_forget_window)
-
-    def forward(self, spectrum: Complex[Tensor, "b n f"], mask: Mask) -> Wave:
-        """(b n n_fft/2+1) -> (b n·hop): sample i·hop is the centre of frame i."""
-        keep = mask[..., None].to(self.window.dtype)  # b n 1
-        frames = torch.fft.irfft(spectrum, self.n_fft) * self.window * keep
-        signal = self._overlap_add(frames)
-        squares = self._overlap_add(self.window.square() * keep)
-        inside = mask.repeat_interleave(self.hop_samples, 1)  # b s
-        return torch.where(inside, signal / squares.clamp(min=1e-11), 0.0)
-
-    def _overlap_add(self, frames: Tensor) -> Tensor:
-        """(b n n_fft) -> (b n·hop), the half window before the first centre cut off."""
-        n = frames.shape[1]
-        length = (n - 1) * self.hop_samples + self.n_fft
-        columns = rearrange(frames, "b n k -> b k n")
-        added = F.fold(columns, (1, length), (1, self.n_fft), stride=(1, self.hop_samples))[:, 0, 0]
-        start = self.n_fft // 2
-        return added[:, start : start + n * self.hop_samples]
-
-
-def _forget_window(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    state.pop(prefix + "window", None)
 
 
 def _along_time(conv: nn.Conv1d, h: Frames) -> Frames:
