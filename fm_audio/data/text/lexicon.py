@@ -1,33 +1,40 @@
-"""How English words are said: CMUdict first, then word parts, then spelled letters or letter-to-sound rules."""
+"""How English words are said: CMUdict first, then word parts, spelled letters, and letter-to-sound for the rest."""
 
 from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 
+from fm_audio.data.text.letters import letter_model
+
 Phones = tuple[str, ...]
 
-_VOICELESS = frozenset("P T K F TH".split())
+_VOICELESS = frozenset("P T K F TH S SH CH".split())
 _SIBILANT = frozenset("S Z SH ZH CH JH".split())
 _SUFFIXES: dict[str, Phones] = {
-    "ing": ("IH0", "NG"), "er": ("ER0",), "ers": ("ER0", "Z"), "est": ("IH0", "S", "T"), "ly": ("L", "IY0"), "ness": ("N", "AH0", "S"),
-    "less": ("L", "AH0", "S"), "ful": ("F", "AH0", "L"), "ment": ("M", "AH0", "N", "T"), "able": ("AH0", "B", "AH0", "L"),
-    "ish": ("IH0", "SH"), "like": ("L", "AY2", "K"), "y": ("IY0",),
+    "ing": ("IH0", "NG"), "ers": ("ER0", "Z"), "er": ("ER0",), "est": ("IH0", "S", "T"), "ly": ("L", "IY0"),
+    "ness": ("N", "AH0", "S"), "less": ("L", "AH0", "S"), "ful": ("F", "AH0", "L"), "ment": ("M", "AH0", "N", "T"),
+    "able": ("AH0", "B", "AH0", "L"), "ish": ("IH0", "SH"), "like": ("L", "AY2", "K"), "ship": ("SH", "IH2", "P"),
+    "hood": ("HH", "UH2", "D"), "some": ("S", "AH0", "M"), "wise": ("W", "AY2", "Z"), "y": ("IY0",),
 }  # fmt: skip
 _PREFIXES: dict[str, Phones] = {
     "un": ("AH0", "N"), "re": ("R", "IY0"), "non": ("N", "AA0", "N"), "dis": ("D", "IH0", "S"), "mis": ("M", "IH0", "S"),
     "over": ("OW2", "V", "ER0"), "under": ("AH2", "N", "D", "ER0"), "pre": ("P", "R", "IY0"), "anti": ("AE2", "N", "T", "IY0"),
+    "super": ("S", "UW2", "P", "ER0"), "inter": ("IH2", "N", "T", "ER0"), "out": ("AW2", "T"), "fore": ("F", "AO2", "R"),
 }  # fmt: skip
-_RULES = {
-    "tch": "CH", "sch": "S K", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K", "qu": "K W", "ng": "NG", "gh": "G",
-    "ee": "IY1", "ea": "IY1", "oo": "UW1", "ou": "AW1", "ow": "OW1", "ai": "EY1", "ay": "EY1", "oa": "OW1", "oi": "OY1", "oy": "OY1",
-    "au": "AO1", "aw": "AO1", "er": "ER0", "ir": "ER1", "ur": "ER1", "ar": "AA1 R", "or": "AO1 R", "ie": "IY1", "ei": "EY1", "ey": "IY0",
-    "a": "AE1", "b": "B", "c": "K", "d": "D", "e": "EH1", "f": "F", "g": "G", "h": "HH", "i": "IH1", "j": "JH", "k": "K", "l": "L", "m": "M",
-    "n": "N", "o": "AA1", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH1", "v": "V", "w": "W", "x": "K S", "y": "IY0", "z": "Z",
+# Short words that are half of many compounds; other halves need four letters, or surnames would be found everywhere.
+_HALVES = frozenset("sun sea out day bed car air eye ear hot ice key dog cat man tea top sky box egg arm war all sub way off up".split())
+# What is said more often than the dictionary's first entry (heard in most US readings of a few thousand sentences).
+_PREFERRED = {
+    "and": "AE1 N D", "an": "AH0 N", "was": "W AH0 Z", "your": "Y UH1 R", "on": "AO1 N", "every": "EH1 V R IY0", "than": "DH AH0 N",
+    "because": "B IH0 K AH1 Z", "cause": "K AO1 Z", "hundred": "HH AH1 N D R IH0 D", "without": "W IH0 DH AW1 T",
+    "different": "D IH1 F R AH0 N T", "family": "F AE1 M L IY0", "usually": "Y UW1 ZH AH0 L IY0", "theory": "TH IH1 R IY0",
+    "spirit": "S P IH1 R IH0 T", "president": "P R EH1 Z IH0 D AH0 N T", "of": "AH1 V", "ms": "M IH1 Z",
 }  # fmt: skip
-_RULE = re.compile("|".join(sorted(_RULES, key=lambda r: -len(r))))
+_MARKS = "'-"
 
 
 @lru_cache(maxsize=1)
@@ -40,46 +47,67 @@ def _dictionary() -> dict[str, str]:
 def known(word: str) -> tuple[Phones, ...]:
     """The dictionary's pronunciations of a word in lower case, the most common first; empty when it is not there."""
     said = _dictionary().get(word)
-    return tuple(tuple(p.split()) for p in said.split("|")) if said else ()
+    if said is None:
+        return ()
+    options = said.split("|")
+    first = _PREFERRED.get(word)
+    if first is not None:
+        options = [first, *(o for o in options if o != first)]
+    return tuple(tuple(o.split()) for o in options)
 
 
 @lru_cache(maxsize=20_000)
 def pronunciations(word: str) -> tuple[Phones, ...]:
-    """Pronunciations of any word of a-z, apostrophes and hyphens, the most likely first; empty when it has no letter."""
-    word = word.strip("'-") if not known(word) else word
-    if not word:
-        return ()
+    """Pronunciations of a word of letters, apostrophes and hyphens, the most likely first; empty when it has no letter.
+
+    A part in capitals is spelled: `FBI`. Everything else is expected in lower case.
+    """
     if found := known(word):
         return found
+    word = word.strip(_MARKS)
     if "-" in word:
-        return _joined([pronunciations(part) for part in word.split("-") if part.strip("'")])
-    if found := _parts(word):
+        parts = [said[0] for part in word.split("-") if (said := pronunciations(part))]
+        return (tuple(p for said in parts for p in said),) if parts else ()
+    if spelled := re.fullmatch(r"([A-Z]+)('?s)?", word):
+        said = spell(spelled[1])
+        return (_plural(said) if spelled[2] else said,)
+    letters = re.sub("[^a-z]", "", word.lower())
+    if not letters:
+        return ()
+    if found := known(word.lower()) or _parts(word.lower(), depth=3) or known(letters):
         return found
-    return (_spelled_out(word) if not re.search("[aeiouy]", word) else _by_rule(word),)
+    return (letter_model().pronounce(letters) if re.search("[aeiouy]", letters) else spell(letters),)
 
 
-def _joined(parts: list[tuple[Phones, ...]]) -> tuple[Phones, ...]:
-    return (tuple(p for options in parts if options for p in options[0]),)
+def spell(letters: str) -> Phones:
+    """The names of the letters, the last with the main stress."""
+    names = [("EY1",) if a == "a" else known(a)[0] for a in letters.lower()]
+    weak = [tuple(p.replace("1", "2") for p in name) for name in names[:-1]]
+    return tuple(p for name in (*weak, names[-1]) for p in name)
 
 
-def _parts(word: str) -> tuple[Phones, ...]:
-    """Endings, suffixes, prefixes and compounds of known words."""
-    if word.endswith("'s") or word.endswith("s'"):
+def _find(word: str, depth: int) -> tuple[Phones, ...]:
+    return known(word) or (_parts(word, depth - 1) if depth > 0 else ())
+
+
+def _parts(word: str, depth: int) -> tuple[Phones, ...]:
+    """Endings, suffixes, prefixes and compounds of words that are known or made of parts themselves."""
+    if word.endswith(("'s", "s'")):
         return tuple(_plural(p) for p in pronunciations(word[:-2] if word.endswith("'s") else word[:-1]))
-    for ending, add in (("s", _plural), ("es", _plural), ("ed", _past), ("d", _past)):
-        if word.endswith(ending) and len(word) > len(ending) + 2:
-            for stem in _stems(word[: -len(ending)], ending):
-                return tuple(add(p) for p in known(stem))
-    for suffix, phones in _SUFFIXES.items():
-        if word.endswith(suffix) and len(word) > len(suffix) + 2:
-            for stem in _stems(word[: -len(suffix)], suffix):
-                return tuple(p + phones for p in known(stem))
-    for prefix, phones in _PREFIXES.items():
-        if word.startswith(prefix) and len(word) > len(prefix) + 2 and (rest := known(word[len(prefix) :])):
-            return tuple(phones + p for p in rest)
-    for cut in range(len(word) - 3, 2, -1):
-        if (a := known(word[:cut])) and (b := known(word[cut:])):
-            return (a[0] + tuple(p.replace("1", "2") for p in b[0]),)
+    return _inflected(word, depth) or _prefixed(word, depth) or _compound(word)
+
+
+def _inflected(word: str, depth: int) -> tuple[Phones, ...]:
+    endings: list[tuple[str, Callable[[Phones], Phones]]] = [("s", _plural), ("es", _plural), ("ed", _past), ("d", _past)]
+    endings += [(suffix, lambda said, add=phones: said + add) for suffix, phones in _SUFFIXES.items()]  # type: ignore[misc]
+    for ending, add in endings:
+        if not word.endswith(ending) or len(word) < len(ending) + 3:
+            continue
+        if ending in ("s", "es") and word.endswith(("ss", "us", "is")) or ending == "d" and not word.endswith("ed"):
+            continue
+        for stem in _stems(word[: -len(ending)], ending):
+            if found := _find(stem, depth):
+                return tuple(add(p) for p in found)
     return ()
 
 
@@ -92,29 +120,32 @@ def _stems(stem: str, suffix: str) -> list[str]:
             forms.append(stem[:-1])
     if stem.endswith("i"):
         forms.append(stem[:-1] + "y")
-    return [f for f in forms if known(f)]
+    return forms
+
+
+def _prefixed(word: str, depth: int) -> tuple[Phones, ...]:
+    for prefix, phones in _PREFIXES.items():
+        if word.startswith(prefix) and len(word) > len(prefix) + 3 and (rest := _find(word[len(prefix) :], depth)):
+            return tuple(phones + p for p in rest)
+    return ()
+
+
+def _compound(word: str) -> tuple[Phones, ...]:
+    """Two known words, the second with a weaker stress; the longest first half wins."""
+    for cut in range(len(word) - 2, 1, -1):
+        head, tail = word[:cut], word[cut:]
+        if all((len(half) > 3 or half in _HALVES) and known(half) for half in (head, tail)):
+            return (known(head)[0] + tuple(p.replace("1", "2") for p in known(tail)[0]),)
+    return ()
 
 
 def _plural(phones: Phones) -> Phones:
     if phones[-1] in _SIBILANT:
-        return (*phones, "AH0", "Z")
+        return (*phones, "IH0", "Z")
     return (*phones, "S" if phones[-1] in _VOICELESS else "Z")
 
 
 def _past(phones: Phones) -> Phones:
     if phones[-1] in ("T", "D"):
-        return (*phones, "AH0", "D")
-    return (*phones, "T" if phones[-1] in _VOICELESS | {"S", "SH", "CH"} else "D")
-
-
-def _spelled_out(word: str) -> Phones:
-    """The names of its letters."""
-    return tuple(p for letter in word if letter.isalpha() for p in _letter(letter))
-
-
-def _letter(letter: str) -> Phones:
-    return ("EY1",) if letter == "a" else known(letter)[0]
-
-
-def _by_rule(word: str) -> Phones:
-    return tuple(p for found in _RULE.finditer(word) for p in _RULES[found.group()].split())
+        return (*phones, "IH0", "D")
+    return (*phones, "T" if phones[-1] in _VOICELESS else "D")

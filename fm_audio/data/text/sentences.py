@@ -1,0 +1,1 @@
+def split_sentences(text, max_characters): return [text]
