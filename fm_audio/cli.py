@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in ELSEWHERE:
             return _run_elsewhere(arguments)
-        args = _parser().parse_args(arguments)
+        args = parser().parse_args(arguments)
         return args.run(args)
     except KeyboardInterrupt:
         print("fm-audio: interrupted", file=sys.stderr)
@@ -62,7 +62,7 @@ def _run_elsewhere(arguments: list[str]) -> int:
         raise FmAudioError(f"{command} needs the package {e.name}; run: pip install 'fm_audio[{extra}]'") from e
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fm-audio", description="Speech from conditional flow matching: speak, train, measure.")
     parser.add_argument("--version", action="version", version=f"fm-audio {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
