@@ -1,9 +1,9 @@
-"""Grids: at which times a solver stops on its way from 0 to 1. Each is called with steps and gives (steps + 1,) float64, rising."""
+"""Grids: at which times a solver stops on its way from 0 to 1. Called with steps, each gives (steps + 1,) rising float64."""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from fm_audio.types import FmAudioError
 
 
+@runtime_checkable
 class Grid(Protocol):
     """`(steps) -> (steps + 1,)` float64 times, strictly rising, first 0 and last 1."""
 
@@ -76,7 +77,7 @@ class Cosine:
 
 
 class EPSS:
-    """F5-TTS's pruned 32-step grids, then sway (empirically pruned step sampling, Zheng et al. 2025). 5, 6, 7, 10, 12 or 16 steps."""
+    """F5-TTS's pruned 32-step grids, then sway (Zheng et al. 2025, "Fast F5-TTS"). 5, 6, 7, 10, 12 or 16 steps."""
 
     THIRTY_SECONDS = {
         5: (0, 2, 4, 8, 16, 32),
@@ -109,5 +110,6 @@ class Custom:
 
     def __call__(self, steps: int) -> Tensor:
         if steps != len(self.times) - 1:
-            raise FmAudioError(f"Custom grid: {steps} steps asked of {len(self.times)} times; set steps to {len(self.times) - 1}.")
+            fits = len(self.times) - 1
+            raise FmAudioError(f"Custom grid: {steps} steps asked of {len(self.times)} times; set steps to {fits}.")
         return torch.tensor(self.times, dtype=torch.float64)

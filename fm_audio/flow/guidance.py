@@ -14,12 +14,14 @@ from torch import Tensor
 
 from fm_audio.flow.path import Path, data_from_velocity, velocity_from_data
 from fm_audio.flow.sampling import Sampling
-from fm_audio.types import Cond
+from fm_audio.types import Cond, Frames, Mask, Times
 
 Velocity = Callable[[Tensor, Tensor, Tensor, Cond], Tensor]  # (x_t (b n d), t (b,), mask (b n), cond) -> v (b n d)
 
 
-def drop_conditions(cond: Cond, b: int, probability: float, device: torch.device, generator: torch.Generator | None = None) -> Cond:
+def drop_conditions(
+    cond: Cond, b: int, probability: float, device: torch.device, generator: torch.Generator | None = None
+) -> Cond:
     """Training: each of the b items loses all of its conditions with this probability."""
     if probability == 0.0:
         return cond
@@ -34,14 +36,14 @@ class GuidedField:
     Outside of the interval, and for w = 1, one plain forward is made. `forwards` counts what was run, a doubled batch as two.
     """
 
-    def __init__(self, velocity: Velocity, mask: Tensor, cond: Cond, sampling: Sampling, path: Path) -> None:
+    def __init__(self, velocity: Velocity, mask: Mask, cond: Cond, sampling: Sampling, path: Path) -> None:
         self.velocity, self.mask, self.cond, self.path = velocity, mask, cond, path
         self.w, self.rescale = sampling.guidance, sampling.guidance_rescale
         self.low, self.high = sampling.guidance_interval
         self.both = Cond.stack(cond, cond.null()) if self.w != 1.0 else cond
         self.forwards = 0
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x: Frames, t: Times) -> Frames:
         inside = (t >= self.low) & (t <= self.high)  # b
         if self.w == 1.0 or not inside.any():
             self.forwards += 1
@@ -55,7 +57,7 @@ class GuidedField:
         return torch.where(inside.view(-1, 1, 1), v, v_cond)
 
 
-def rescaled(v: Tensor, v_cond: Tensor, x_t: Tensor, t: Tensor, mask: Tensor, path: Path, amount: float) -> Tensor:
+def rescaled(v: Frames, v_cond: Frames, x_t: Frames, t: Times, mask: Mask, path: Path, amount: float) -> Frames:
     """The guided velocity whose data estimate is drawn, by `amount` in [0, 1], to the conditional estimate's standard deviation.
 
     Lin et al. 2024, "Common diffusion noise schedules and sample steps are flawed", equations 15 and 16, on x1 instead of v. The
@@ -67,7 +69,7 @@ def rescaled(v: Tensor, v_cond: Tensor, x_t: Tensor, t: Tensor, mask: Tensor, pa
     return velocity_from_data(path, guided * (1.0 + amount * (ratio - 1.0)), x_t, t).masked_fill(~mask[..., None], 0.0)
 
 
-def _std(x: Tensor, mask: Tensor) -> Tensor:
+def _std(x: Frames, mask: Mask) -> Tensor:
     """(b n d) -> (b 1 1) over the kept positions and all features of each item."""
     keep = mask[..., None]
     count = (keep.sum((1, 2), keepdim=True) * x.shape[-1]).clamp(min=1)

@@ -18,7 +18,7 @@ from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw, Uniform
-from fm_audio.types import Cond, FmAudioError
+from fm_audio.types import Cond, FmAudioError, Frames, Mask, Times
 
 
 class FlowHead(nn.Module):
@@ -48,12 +48,12 @@ class FlowHead(nn.Module):
 
     def loss(
         self,
-        x1: Tensor,
-        mask: Tensor,
+        x1: Frames,
+        mask: Mask,
         cond: Cond,
         port: str = "mel",
         generator: torch.Generator | None = None,
-        x0_mean: Tensor | None = None,
+        x0_mean: Frames | None = None,
     ) -> Tensor:
         """Flow matching loss of data x1 (b n d) where mask (b n) keeps: a scalar in float32.
 
@@ -72,7 +72,7 @@ class FlowHead(nn.Module):
         with torch.autocast(x1.device.type, enabled=False):
             return self.ports[port].loss(h.float(), x0, x1, t, self.path, mask)  # type: ignore[operator]
 
-    def velocity(self, x: Tensor, t: Tensor, mask: Tensor, cond: Cond, port: str = "mel") -> Tensor:
+    def velocity(self, x: Frames, t: Times, mask: Mask, cond: Cond, port: str = "mel") -> Frames:
         """v (b n d) float32 at x (b n d), t (b,), zero at padded frames."""
         t = t.clamp(max=self.ports[port].t_last)  # type: ignore[arg-type]
         h = self._hidden(x, t, mask, cond, port)
@@ -80,24 +80,24 @@ class FlowHead(nn.Module):
             v = self.ports[port].read(h.float(), x, t, self.path)  # type: ignore[operator]
         return v.masked_fill(~mask[..., None], 0.0)
 
-    def _hidden(self, x_t: Tensor, t: Tensor, mask: Tensor, cond: Cond, port: str) -> Tensor:
+    def _hidden(self, x_t: Frames, t: Times, mask: Mask, cond: Cond, port: str) -> Tensor:
         h, token_mask = self.ports[port].embed(x_t, cond.frames, mask)  # type: ignore[operator]
         return self.backbone(h, t, token_mask, replace(cond, frames=None))
 
-    def field(self, mask: Tensor, cond: Cond, sampling: Sampling, port: str = "mel") -> GuidedField:
+    def field(self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel") -> GuidedField:
         """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards."""
         return GuidedField(lambda x, t, m, c: self.velocity(x, t, m, c, port), mask, cond, sampling, self.path)
 
     @torch.no_grad()
     def sample(
         self,
-        mask: Tensor,
+        mask: Mask,
         cond: Cond,
         sampling: Sampling,
         seeds: Sequence[int],
         port: str = "mel",
-        x0_mean: Tensor | None = None,
-    ) -> Tensor:
+        x0_mean: Frames | None = None,
+    ) -> Frames:
         """Data x1 (b n d) for mask (b n), zeros at padded frames; item i starts from the noise of seeds[i].
 
         x0_mean (b n d) moves that noise, for models trained so: x0 = x0_mean + temperature * noise.

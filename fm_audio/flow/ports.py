@@ -5,32 +5,38 @@ p frames make one token (`frames_per_token`): n frames become ceil(n / p) tokens
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.flow.path import Path, velocity, velocity_from_data
-from fm_audio.types import FmAudioError, masked_mean
+from fm_audio.types import FmAudioError, Frames, Mask, Times, masked_mean
+
+CondFrames = Float[Tensor, "b n c"]
+Tokens = Float[Tensor, "b m width"]
+TokenMask = Bool[Tensor, "b m"]
 
 
+@runtime_checkable
 class Port(Protocol):
     """What a head asks of a modality. `channels` is d of x (b n d); sampling looks at no t later than `t_last`."""
 
     channels: int
     t_last: float
 
-    def embed(self, x_t: Tensor, frames: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def embed(self, x_t: Frames, frames: CondFrames | None, mask: Mask) -> tuple[Tokens, TokenMask]:
         """x_t (b n d), frames (b n c), mask (b n) -> tokens (b m width), their mask (b m)."""
         ...
 
-    def read(self, h: Tensor, x_t: Tensor, t: Tensor, path: Path) -> Tensor:
+    def read(self, h: Tokens, x_t: Frames, t: Times, path: Path) -> Frames:
         """tokens (b m width) -> velocity (b n d) float32 at x_t, t."""
         ...
 
-    def loss(self, h: Tensor, x0: Tensor, x1: Tensor, t: Tensor, path: Path, mask: Tensor) -> Tensor:
+    def loss(self, h: Tokens, x0: Frames, x1: Frames, t: Times, path: Path, mask: Mask) -> Tensor:
         """tokens (b m width) -> scalar float32."""
         ...
 
@@ -38,10 +44,11 @@ class Port(Protocol):
 class MelPort(nn.Module):
     """Frames of a mel (b n bands), condition frames beside them on the channels; squared error.
 
-    With prediction="velocity" the last layer gives v itself. With "data" it gives x1, and v follows through the path; that divides
-    by sigma(t), so t is held at or below `t_last` = 0.95 (1 - t at or above 0.05, as in Li and He 2025, "Back to basics"): the
-    sampler looks no later than that, and the loss, |x1 error|^2 (w / sigma)^2, which is the velocity's squared error exactly,
-    keeps the weight of 0.95 after it. Prediction and target are weighted alike, so the optimum stays the mean of the data.
+    With prediction="velocity" the last layer gives v itself. With "data" it gives x1, and v follows through the path; that
+    divides by sigma(t), so t is held at or below `t_last` = 0.95 (1 - t at or above 0.05, as in Li and He 2025, "Back to
+    basics"): the sampler looks no later than that, and the loss, |x1 error|^2 (w / sigma)^2, which is the velocity's squared
+    error exactly, keeps the weight of 0.95 after it. Prediction and target are weighted alike, so the optimum stays the mean
+    of the data.
     """
 
     def __init__(
@@ -64,7 +71,7 @@ class MelPort(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def embed(self, x_t: Tensor, frames: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def embed(self, x_t: Frames, frames: CondFrames | None, mask: Mask) -> tuple[Tokens, TokenMask]:
         x = x_t if frames is None else torch.cat([x_t, frames.to(x_t.dtype)], -1)
         x = x.masked_fill(~mask[..., None], 0.0)
         fill = -x.shape[1] % self.p
@@ -75,13 +82,13 @@ class MelPort(nn.Module):
     def _predict(self, h: Tensor, n: int) -> Tensor:
         return rearrange(self.out(h), "b m (p d) -> b (m p) d", p=self.p)[:, :n].float()
 
-    def read(self, h: Tensor, x_t: Tensor, t: Tensor, path: Path) -> Tensor:
+    def read(self, h: Tokens, x_t: Frames, t: Times, path: Path) -> Frames:
         prediction = self._predict(h, x_t.shape[1])
         if self.prediction == "velocity":
             return prediction
         return velocity_from_data(path, prediction, x_t, t.clamp(max=self.t_last))
 
-    def loss(self, h: Tensor, x0: Tensor, x1: Tensor, t: Tensor, path: Path, mask: Tensor) -> Tensor:
+    def loss(self, h: Tokens, x0: Frames, x1: Frames, t: Times, path: Path, mask: Mask) -> Tensor:
         prediction = self._predict(h, x1.shape[1])
         if self.prediction == "velocity":
             return masked_mean((prediction - velocity(path, x0, x1, t)).square(), mask)

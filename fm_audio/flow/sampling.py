@@ -1,4 +1,4 @@
-"""How to sample: what a request may choose about the way from noise to data. One of the gates: it refuses what cannot be meant."""
+"""How to sample: what a request may choose about the way from noise to data. A gate: it refuses what cannot be meant."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from torch import Tensor
 
 from fm_audio.flow import grid as grids
 from fm_audio.flow import solver as solvers
+from fm_audio.flow.dopri5 import Dopri5
 from fm_audio.types import FmAudioError
 
 SOLVERS: Mapping[str, type] = {
     "euler": solvers.Euler,
     "midpoint": solvers.Midpoint,
+    "heun": solvers.Heun,
+    "ab2": solvers.AdamsBashforth2,
+    "rk4": solvers.RK4,
+    "dopri5": Dopri5,
 }
 GRIDS: Mapping[str, type] = {
     "uniform": grids.Uniform,
@@ -58,12 +63,11 @@ class Sampling:
 
     def make_solver(self) -> solvers.Solver:
         """The solver itself, made if it was given by name."""
-        return _named("solver", SOLVERS, self.solver)() if isinstance(self.solver, str) else self.solver
+        return _made("solver", SOLVERS, self.solver)
 
     def times(self) -> Tensor:
         """The grid's (steps + 1,) times."""
-        grid = _named("grid", GRIDS, self.grid)() if isinstance(self.grid, str) else self.grid
-        return grid(self.steps)
+        return _made("grid", GRIDS, self.grid)(self.steps)
 
 
 def _pair(interval: Any) -> tuple[float, float]:
@@ -79,9 +83,14 @@ def _check(name: str, value: float, allowed: str, good: bool) -> None:
         raise FmAudioError(f"sampling: {name} is {value}; give {allowed}.")
 
 
-def _named(what: str, table: Mapping[str, type], name: str) -> type:
-    if name not in table:
-        near = get_close_matches(name, table, n=1)
+def _made(what: str, table: Mapping[str, type], given: Any) -> Any:
+    """The object given, or a new one of the class that a name stands for."""
+    if not isinstance(given, str):
+        if callable(given) and not isinstance(given, type):
+            return given
+        raise FmAudioError(f"sampling: {what} is {given!r}; give one of {', '.join(table)}, or an object of the library's kind.")
+    if given not in table:
+        near = get_close_matches(given, table, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise FmAudioError(f"sampling: no {what} is called {name!r}; there are {', '.join(table)}.{hint}")
-    return table[name]
+        raise FmAudioError(f"sampling: no {what} is called {given!r}; there are {', '.join(table)}.{hint}")
+    return table[given]()

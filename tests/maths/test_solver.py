@@ -1,0 +1,158 @@
+"""A solver's error falls with its order, and the exact field carries noise to the data's own distribution."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from fm_audio.flow import grid as grids
+from fm_audio.flow import solver as solvers
+from fm_audio.flow.dopri5 import Dopri5
+from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath
+from fm_audio.types import FmAudioError
+from tests.maths.toys import GaussianField, MixtureField
+
+FIXED = [(solvers.Euler(), 1), (solvers.Midpoint(), 2), (solvers.Heun(), 2), (solvers.AdamsBashforth2(), 2), (solvers.RK4(), 4)]
+ALL = [solver for solver, _ in FIXED] + [Dopri5(rtol=1e-6, atol=1e-7)]
+
+
+def _wide(t: Tensor, x: Tensor) -> Tensor:
+    return t.to(x.dtype).view(-1, 1)
+
+
+def _logistic(x: Tensor, t: Tensor) -> Tensor:
+    return 3 * x * (1 - x)
+
+
+def _logistic_at_1(x0: Tensor) -> Tensor:
+    return x0 * math.e**3 / (1 - x0 + x0 * math.e**3)
+
+
+def _moving(x: Tensor, t: Tensor) -> Tensor:
+    """x' = -2 t x^2, so x(1) = x0 / (1 + x0)."""
+    return -2 * _wide(t, x) * x**2
+
+
+ODES = [(_logistic, _logistic_at_1), (_moving, lambda x0: x0 / (1 + x0))]
+X0 = torch.tensor([[0.2], [0.5], [0.9]], dtype=torch.float64)
+
+
+class Counted:
+    def __init__(self, field: solvers.Field) -> None:
+        self.field, self.calls = field, 0
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        self.calls += 1
+        assert t.shape == (x.shape[0],)
+        return self.field(x, t)
+
+
+def _error(solver: solvers.Solver, ode: tuple, grid: Tensor) -> float:
+    field, solution = ode
+    return float((solver(field, X0, grid) - solution(X0)).abs().max())
+
+
+@pytest.mark.parametrize("ode", ODES)
+@pytest.mark.parametrize("solver,order", FIXED)
+def test_error_falls_with_the_order(solver: solvers.Solver, order: int, ode: tuple) -> None:
+    n = 8 if order == 4 else 64
+    coarse, fine = (_error(solver, ode, grids.Uniform()(steps)) for steps in (n, 2 * n))
+    assert math.log2(coarse / fine) == pytest.approx(order, abs=0.35)
+
+
+@pytest.mark.parametrize("grid", [grids.Sway(), grids.Shifted(), grids.Cosine()])
+def test_adams_bashforth_keeps_its_order_on_uneven_steps(grid: grids.Grid) -> None:
+    for ode in ODES:
+        coarse, fine = (_error(solvers.AdamsBashforth2(), ode, grid(steps)) for steps in (64, 128))
+        assert math.log2(coarse / fine) > 1.7
+
+
+def test_adams_bashforth_is_exact_where_the_slope_is_a_line_in_t() -> None:
+    """After an Euler step that is exact because the slope begins level, x' = t - t_1 on [t_1, 1] must come out whole."""
+    grid = torch.tensor([0.0, 0.25, 0.3, 0.7, 1.0], dtype=torch.float64)
+    x1 = solvers.AdamsBashforth2()(lambda x, t: _wide(t, x).expand_as(x), X0, grid)
+    after_euler = X0  # t = 0 has slope 0
+    torch.testing.assert_close(x1, after_euler + (1.0 - 0.25**2) / 2, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("solver,_", FIXED)
+def test_forwards_are_counted_right(solver: solvers.Solver, _: int) -> None:
+    field = Counted(_logistic)
+    solver(field, X0, grids.Uniform()(5))
+    assert solver.forwards_per_step is not None and field.calls == 5 * solver.forwards_per_step
+
+
+@pytest.mark.parametrize("path", [LinearPath(), LinearPath(0.05), VariancePreservingPath()])
+@pytest.mark.parametrize("solver", ALL)
+def test_gaussian_noise_becomes_gaussian_data(solver: solvers.Solver, path: Path) -> None:
+    exact = GaussianField(path, mean=1.5, std=0.4)
+    x0 = torch.special.ndtri((torch.arange(4000, dtype=torch.float64) + 0.5) / 4000).view(40, 100)
+    x1 = solver(exact, x0, grids.Uniform()(64))
+    std = math.hypot(0.4, getattr(path, "sigma_min", 0.0))
+    coarse = isinstance(solver, solvers.Euler)
+    assert float(x1.mean()) == pytest.approx(1.5, abs=1e-3)
+    assert float(x1.std()) == pytest.approx(std, rel=0.1 if coarse else 0.005)
+    if not coarse:
+        torch.testing.assert_close(x1, 1.5 + std * x0, rtol=0.0, atol=0.01)
+
+
+@pytest.mark.parametrize("solver", ALL[1:])
+def test_second_order_beats_euler_on_a_mixture(solver: solvers.Solver) -> None:
+    x0 = torch.special.ndtri((torch.arange(400, dtype=torch.float64) + 0.5) / 400).view(4, 100)
+    true = solvers.RK4()(MixtureField(), x0, grids.Uniform()(400))
+
+    def rms(s: solvers.Solver, steps: int) -> float:
+        return float((s(MixtureField(), x0, grids.Uniform()(steps)) - true).square().mean().sqrt())
+
+    assert rms(solver, 8) < 0.75 * rms(solvers.Euler(), 8)
+
+
+@pytest.mark.parametrize("ode", ODES)
+def test_dopri5_is_as_exact_as_asked(ode: tuple) -> None:
+    loose, tight = (_error(Dopri5(rtol=tol, atol=tol), ode, grids.Uniform()(4)) for tol in (1e-3, 1e-6))
+    assert loose < 1e-2 and tight < 1e-5
+
+
+def test_dopri5_agrees_with_torchdiffeq() -> None:
+    torchdiffeq = pytest.importorskip("torchdiffeq")
+    theirs = torchdiffeq.odeint(
+        lambda t, x: MixtureField()(x, t.expand(x.shape[0])), X0, torch.tensor([0.0, 1.0]), rtol=1e-7, atol=1e-8, method="dopri5"
+    )[-1]
+    ours = Dopri5(rtol=1e-6, atol=1e-7)(MixtureField(), X0, grids.Uniform()(4))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_dopri5_first_step_has_fifth_order() -> None:
+    """One step of width h: the local error of x' = -2 t x^2 falls as h^6."""
+    errors = []
+    for h in (0.5, 0.25):
+        x = Dopri5(rtol=1e6, atol=1e6)(_moving, X0, torch.tensor([0.0, h], dtype=torch.float64))
+        errors.append(float((x - X0 / (1 + X0 * h**2)).abs().max()))
+    assert math.log2(errors[0] / errors[1]) > 5.5
+
+
+def test_dopri5_takes_each_item_at_its_own_pace() -> None:
+    """An easy item beside a hard one comes out as it does alone."""
+    rates = torch.tensor([1.0, 60.0])
+
+    def field(x: Tensor, t: Tensor) -> Tensor:
+        rate = rates[:, None] if x.shape[0] == 2 else rates[:1, None]
+        return -rate * (x - torch.cos(_wide(t, x)))
+
+    x0 = torch.ones(2, 3)
+    both, alone = Dopri5()(field, x0, grids.Uniform()(4)), Dopri5()(field, x0[:1], grids.Uniform()(4))
+    torch.testing.assert_close(both[:1], alone, rtol=1e-6, atol=1e-7)
+
+
+def test_dopri5_says_when_it_cannot_arrive() -> None:
+    with pytest.raises(FmAudioError, match="3 steps were not enough"):
+        Dopri5(max_steps=3)(lambda x, t: -1000 * x, X0, grids.Uniform()(2))
+
+
+@pytest.mark.parametrize("solver", ALL)
+def test_a_constant_field_is_followed_exactly(solver: solvers.Solver) -> None:
+    x1 = solver(lambda x, t: torch.full_like(x, 2.0), X0, grids.Sway()(3))
+    torch.testing.assert_close(x1, X0 + 2.0)
