@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from fm_audio.types import Wave
 
+SLOPE = 0.1
 Judgement = tuple[Tensor, list[Tensor]]
 """Logits of one discriminator, and its features from the first layer to the last."""
 
@@ -50,10 +51,10 @@ class PeriodDiscriminator(nn.Module):
         inputs = [1, *channels[:-1]]
         strides = [3] * (len(channels) - 1) + [1]
         self.layers = nn.ModuleList(
-            weight_norm(nn.Conv2d(i, o, (5, 1), (stride, 1), padding=(2, 0)))
+            _convolution(i, o, (5, 1), (stride, 1))
             for i, o, stride in zip(inputs, channels, strides, strict=True)
         )
-        self.last = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
+        self.last = _convolution(channels[-1], 1, (3, 1), (1, 1))
 
     def forward(self, wave: Wave) -> Judgement:
         wave = F.pad(wave[:, None], (0, -wave.shape[-1] % self.period), mode="reflect")
@@ -72,10 +73,10 @@ class SpectrumDiscriminator(nn.Module):
         strides = (4, 2, 2, 1)
         inputs = (2, width, width, width)
         self.layers = nn.ModuleList(
-            weight_norm(nn.Conv2d(i, width, (3, 9 if s > 1 else 3), (1, s), padding=(1, 4 if s > 1 else 1)))
-            for i, s in zip(inputs, strides, strict=True)
+            _convolution(i, width, (3, 9 if stride > 1 else 3), (1, stride))
+            for i, stride in zip(inputs, strides, strict=True)
         )
-        self.last = weight_norm(nn.Conv2d(width, 1, 3, padding=1))
+        self.last = _convolution(width, 1, (3, 3), (1, 1))
 
     def forward(self, wave: Wave) -> Judgement:
         with torch.autocast(wave.device.type, enabled=False):
@@ -87,10 +88,18 @@ class SpectrumDiscriminator(nn.Module):
         return _judge(picture.contiguous(memory_format=torch.channels_last), self.layers, self.last)
 
 
+def _convolution(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int]) -> nn.Module:
+    """With He initialisation: torch's own shrinks the signal at every layer, and a short training never recovers from that."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel[0] // 2, kernel[1] // 2))
+    nn.init.kaiming_normal_(conv.weight, a=SLOPE)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return weight_norm(conv)
+
+
 def _judge(h: Tensor, layers: nn.ModuleList, last: nn.Module) -> Judgement:
     features = []
     for layer in layers:
-        h = F.leaky_relu(layer(h), 0.1)
+        h = F.leaky_relu(layer(h), SLOPE)
         features.append(h)
     logits = last(h)
     return logits.flatten(1), [*features, logits]
