@@ -103,7 +103,8 @@ def check_word(word: str) -> None:
     """Refuse a word that nobody could read out."""
     if len(word) > MAX_WORD_LETTERS:
         raise FmAudioError(
-            f"text: the word {word[:20]!r}… has {len(word)} letters, at most {MAX_WORD_LETTERS} are read; put spaces into it or drop it"
+            f"text: the word {word[:20]!r}… has {len(word)} letters, at most {MAX_WORD_LETTERS} are read; "
+            "put spaces into it or drop it"
         )
 
 

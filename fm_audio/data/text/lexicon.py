@@ -26,10 +26,13 @@ _PREFIXES: dict[str, Phones] = {
     "super": ("S", "UW2", "P", "ER0"), "inter": ("IH2", "N", "T", "ER0"), "out": ("AW2", "T"), "fore": ("F", "AO2", "R"),
 }  # fmt: skip
 # Short words that are half of many compounds; other halves need four letters, or surnames would be found everywhere.
-_HALVES = frozenset("sun sea out day bed car air eye ear hot ice key dog cat man tea top sky box egg arm war all sub way off up".split())
+_HALVES = frozenset(
+    "sun sea out day bed car air eye ear hot ice key dog cat man tea top sky box egg arm war all sub way off up".split()
+)
 # What is said more often than the dictionary's first entry (heard in most US readings of a few thousand sentences).
 _PREFERRED = {
-    "and": "AE1 N D", "an": "AH0 N", "was": "W AH0 Z", "your": "Y UH1 R", "on": "AO1 N", "every": "EH1 V R IY0", "than": "DH AH0 N",
+    "and": "AE1 N D", "an": "AH0 N", "was": "W AH0 Z", "your": "Y UH1 R", "on": "AO1 N", "every": "EH1 V R IY0",
+    "than": "DH AH0 N",
     "because": "B IH0 K AH1 Z", "cause": "K AO1 Z", "hundred": "HH AH1 N D R IH0 D", "without": "W IH0 DH AW1 T",
     "different": "D IH1 F R AH0 N T", "family": "F AE1 M L IY0", "usually": "Y UW1 ZH AH0 L IY0", "theory": "TH IH1 R IY0",
     "spirit": "S P IH1 R IH0 T", "president": "P R EH1 Z IH0 D AH0 N T", "of": "AH1 V", "ms": "M IH1 Z",
@@ -68,9 +71,9 @@ def pronunciations(word: str) -> tuple[Phones, ...]:
     if "-" in word:
         parts = [said[0] for part in word.split("-") if (said := pronunciations(part))]
         return (tuple(p for said in parts for p in said),) if parts else ()
-    if spelled := re.fullmatch(r"([A-Z]+)('?s)?", word):
-        said = spell(spelled[1])
-        return (_plural(said) if spelled[2] else said,)
+    if capitals := re.fullmatch(r"([A-Z]+)('?s)?", word):
+        spelled = spell(capitals[1])
+        return (_plural(spelled) if capitals[2] else spelled,)
     letters = re.sub("[^a-z]", "", word.lower())
     if not letters:
         return ()

@@ -17,7 +17,7 @@ Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _FREE = r"(?<![\w.,])"  # what follows begins a token
-_MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+_MONTH = "(?:" + "|".join([*table.MONTHS, "Sept", *(m[:3] for m in table.MONTHS)]) + r")(?![a-z])"
 _UNIT = "|".join(re.escape(u) for u in sorted(table.UNITS, key=lambda u: -len(u)))
 _HALF_DAY = r"(?:\s?([AaPp])\.?\s?[Mm]\b\.?(?!\w))"
 
@@ -37,7 +37,8 @@ def normalise(text: str) -> str:
 
 def _capitals(text: str) -> str:
     """Capitals that are words go to lower case; those that are said letter by letter stay."""
-    shouting = len(re.findall(r"\b[A-Z]{2,}\b", text)) >= 3 and len(re.findall(r"[A-Z]", text)) > 0.6 * len(re.findall("[A-Za-z]", text))
+    capitals, letters = len(re.findall("[A-Z]", text)), len(re.findall("[A-Za-z]", text))
+    shouting = capitals > 0.6 * letters and len(re.findall(r"\b[A-Z]{2,}\b", text)) >= 3
     return re.sub(r"[A-Za-z]+(?:'[A-Za-z]+)*", lambda m: _word(m, text, shouting), text)
 
 
@@ -47,7 +48,7 @@ def _word(found: re.Match[str], text: str, shouting: bool) -> str:
     word = found.group()
     stem = re.sub(r"('?s)$", "", word)
     if len(stem) == 1:
-        alone = text[found.end() :].lstrip(" ")[:1] in (",", ".", ";", ":", "!", "?", "") or text[: found.start()].rstrip()[-1:].isupper()
+        alone = text[found.end() :].lstrip(" ")[:1] in ",.;:!?"
         return word if stem.isupper() and stem != "I" and (stem != "A" or alone and found.start() > 0) else word.lower()
     if not stem.isupper() or shouting and known(stem.lower()):
         return word.lower()
@@ -269,7 +270,8 @@ def _calendar_rules(rule: Callable[..., Rule]) -> list[Rule]:
             lambda m: _date(m[2], m[1], m[3]),
         ),
         rule(
-            rf"(?<![\w.,:/])(?:[Tt]he )?(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTH})\b(?:\.(?=,| \d| [a-z]))?(?:,? (\d{{4}})(?!\d|,\d))?",
+            rf"(?<![\w.,:/])(?:[Tt]he )?(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTH})\b"
+            r"(?:\.(?=,| \d| [a-z]))?(?:,? (\d{4})(?!\d|,\d))?",
             lambda m: _date(m[1], m[2], m[3], of=True),
         ),
         rule(rf"\b({_MONTH})\.(?= \d)", lambda m: table.MONTH_OF[m[1].lower()]),
@@ -294,13 +296,14 @@ def _money_rules(rule: Callable[..., Rule], amount: str) -> list[Rule]:
 
 def _number_rules(rule: Callable[..., Rule], amount: str) -> list[Rule]:
     return [
-        rule(r"(?<![\w.])\+?\d{0,3}[-. ]?(?:,\s*)?\d{3},?[-. ]\s?\d{3}[-.]\d{4}(?![\w])|(?<![\w.-])\d{3}-\d{4}(?![\w-])", _phone),
+        rule(r"(?<![\w.])\+?\d{0,3}[-. ]?(?:,\s*)?\d{3},?[-. ]\s?\d{3}[-.]\d{4}(?!\w)", _phone),
+        rule(r"(?<![\w.-])\d{3}-\d{4}(?![\w-])", _phone),
         rule(r"(?<![\w.])\+\d{1,3}(?:[ -]\d{2,5}){2,}(?!\w)", _phone),
         rule(r"(?<![\w.])\d{4}(?:[ -]\d{4}){2,3}(?!\w)", _phone),
         rule(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){2,3}(?![\w.]*\d)", _version),
         rule(r"(?<!\w)(\d+)'\s?(\d{1,2})\"", lambda m: f"{cardinal(int(m[1]))} foot {cardinal(int(m[2]))}"),
         rule(rf"{_FREE}({_NUMBER})[eE]([+-]?\d+)\b", _scientific),
-        rule(rf"(?<![\w.,])(-?(?:{_NUMBER}))\s?-\s?(?=(?:{_NUMBER})(?:\s?(?:{_UNIT})\b|%|\b))(?!\d+-)", lambda m: _plain_number(m) + " to "),
+        rule(rf"(?<![\w.,])(-?(?:{_NUMBER}))\s?-\s?(?=(?:{_NUMBER}))(?!\d+-)", lambda m: _plain_number(m) + " to "),
         rule(rf"(?<![\w.,])(-?(?:{_NUMBER}))\s?%", lambda m: number(m[1]) + " percent"),
         rule(
             rf"(?<![\w.,])(-?(?:{_NUMBER}))[ -]?((?:sq )?(?:{_UNIT}))(?<! in)(\^?[23](?!\d))?(?![\w/'])(?:\.(?= [a-z]))?",

@@ -1,4 +1,4 @@
-"""Any Unicode text in Latin script as plain ASCII: ligatures, accents, smart quotes and dashes, digits of all scripts, no emoji."""
+"""Any Unicode text in Latin script as plain ASCII: no ligatures, accents, smart quotes, dashes, foreign digits or emoji."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
     """Raises `FmAudioError` for a lone surrogate and for letters of a script that an English front-end cannot read."""
     broken = next((c for c in text if 0xD800 <= ord(c) <= 0xDFFF), None)
     if broken:
-        raise FmAudioError(f"text: it holds the lone surrogate U+{ord(broken):04X}, which is no character; save the text as UTF-8 again")
+        raise FmAudioError(f"text: it holds the lone surrogate U+{ord(broken):04X}, no character; save the text as UTF-8 again")
     if text.isascii():
         return text.translate(_TABLE)
     text = _RANGE.sub("-", _VULGAR.sub(" ", text)).translate(_TABLE)
@@ -62,7 +62,8 @@ def _greek(found: re.Match[str]) -> str:
     letters = unicodedata.normalize("NFC", found.group())
     if letters in ("μ", "Ω"):
         return letters
-    name = re.match(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)", unicodedata.name(letters, "") if len(letters) == 1 else "")
+    full = unicodedata.name(letters, "") if len(letters) == 1 else ""
+    name = re.match(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)", full)
     if name is None:
-        raise FmAudioError(f"text: {letters[:20]!r} is Greek, which this voice cannot read; it reads English in Latin letters")
+        raise FmAudioError(f"text: {letters[:20]!r} is Greek, which this voice cannot read; write it in Latin letters")
     return f" {name[1].lower()} "

@@ -60,7 +60,8 @@ def transfer(
     """Encode `text` as it was said: of a word's pronunciations the one nearest to `phones`, with the time they took.
 
     phones: n misaki units; seconds: n + 2 durations ≥ 0, the first and the last for the silent ends; lead_seconds: what every
-    border moves forward, from the first edge to the last. The result is strictly positive and sums to the sum of `seconds`. Raises `FmAudioError` when the lengths disagree or there is not a frame a symbol.
+    border moves forward, from the first edge to the last. The result is strictly positive and sums to the sum of `seconds`.
+    Raises `FmAudioError` when the lengths disagree or there is not a frame a symbol.
     """
     if len(seconds) != len(phones) + 2:
         raise FmAudioError(f"durations: {len(seconds)} for {len(phones)} phones; there must be one a phone and one at each end")
