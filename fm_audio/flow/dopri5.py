@@ -31,9 +31,9 @@ FIFTH_MINUS_FOURTH = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 
 class Dopri5:
     """From the grid's first time to its last; the times between are not kept, only the first step begins as wide as the grid's.
 
-    An element's error in a step stays below atol + rtol |x|. Rounding, which differs between batches, moves the steps a little and
-    so the answer by a small part of that: with the defaults an item in a batch is what it is alone to within 1e-5. For reference
-    rather than for speed: six forwards for each try of a step. Raises FmAudioError where
+    An element's error in a step stays below atol + rtol |x|. Rounding, which differs between batches, moves the steps a little
+    and so the answer by a small part of that: with the defaults an item in a batch is what it is alone to within 1e-5. The field
+    must not jump in t. For reference rather than for speed: six forwards for each try of a step. Raises FmAudioError where
     max_steps tries do not reach the end.
     """
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fm_audio.flow.path import Path, data_from_velocity, velocity_from_data
+from fm_audio.flow.path import Path, data_from_velocity
 from fm_audio.flow.sampling import Sampling
 from fm_audio.types import Cond, Frames, Mask, Times
 
@@ -60,18 +60,26 @@ class GuidedField:
 def rescaled(v: Frames, v_cond: Frames, x_t: Frames, t: Times, mask: Mask, path: Path, amount: float) -> Frames:
     """The guided velocity whose data estimate is drawn, by `amount` in [0, 1], to the conditional estimate's standard deviation.
 
-    Lin et al. 2024, "Common diffusion noise schedules and sample steps are flawed", equations 15 and 16, on x1 instead of v. The
-    deviation is taken over an item's kept positions. At t = 1 data and x_t coincide, so the last thousandth is read at 0.999.
+    Lin et al. 2024, "Common diffusion noise schedules and sample steps are flawed", equations 15 and 16, on x1 instead of v:
+    x1 becomes x1 (1 + amount (s_cond / s - 1)), deviations taken over an item's kept positions. Turning that back into a velocity
+    would divide by sigma(t); but s_cond - s holds a factor sigma / w itself, in x1 - x1_cond = (v - v_cond) sigma / w, and with
+
+        s_cond^2 - s^2 = -cov(x1 - x1_cond, x1 + x1_cond)
+
+    it goes out, so that nothing is lost to rounding near t = 1.
     """
-    t = t.clamp(max=0.999)
     guided, plain = data_from_velocity(path, v, x_t, t), data_from_velocity(path, v_cond, x_t, t)
-    ratio = _std(plain, mask) / _std(guided, mask).clamp(min=1e-8)  # b 1 1
-    return velocity_from_data(path, guided * (1.0 + amount * (ratio - 1.0)), x_t, t).masked_fill(~mask[..., None], 0.0)
+    s, s_cond = _cov(guided, guided, mask).sqrt(), _cov(plain, plain, mask).sqrt()  # b 1 1
+    excess = _cov(v - v_cond, guided + plain, mask) / (s * (s + s_cond)).clamp(min=1e-8)
+    return (v - amount * excess * guided).masked_fill(~mask[..., None], 0.0)
 
 
-def _std(x: Frames, mask: Mask) -> Tensor:
-    """(b n d) -> (b 1 1) over the kept positions and all features of each item."""
-    keep = mask[..., None]
-    count = (keep.sum((1, 2), keepdim=True) * x.shape[-1]).clamp(min=1)
-    centred = x - x.masked_fill(~keep, 0.0).sum((1, 2), keepdim=True) / count
-    return (centred.masked_fill(~keep, 0.0).square().sum((1, 2), keepdim=True) / count).sqrt()
+def _cov(x: Frames, y: Frames, mask: Mask) -> Tensor:
+    """(b n d), (b n d) -> (b 1 1): covariance over the kept positions and all features of each item."""
+    pads = ~mask[..., None]
+    count = ((~pads).sum((1, 2), keepdim=True) * x.shape[-1]).clamp(min=1)
+
+    def centred(z: Tensor) -> Tensor:
+        return (z - z.masked_fill(pads, 0.0).sum((1, 2), keepdim=True) / count).masked_fill(pads, 0.0)
+
+    return (centred(x) * centred(y)).sum((1, 2), keepdim=True) / count

@@ -5,7 +5,7 @@ p frames make one token (`frames_per_token`): n frames become ceil(n / p) tokens
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -57,7 +57,7 @@ class MelPort(nn.Module):
         width: int,
         frames_channels: int = 0,
         frames_per_token: int = 1,
-        prediction: Literal["velocity", "data"] = "velocity",
+        prediction: str = "velocity",
     ) -> None:
         super().__init__()
         if prediction not in ("velocity", "data"):

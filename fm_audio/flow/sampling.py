@@ -36,7 +36,8 @@ GRIDS: Mapping[str, type] = {
 class Sampling:
     """steps >= 1 of a solver (a name, or any `Solver`) over a grid (a name, or any `Grid`).
 
-    guidance w gives v_null + w (v_cond - v_null); 1 is off. It holds for t inside guidance_interval, elsewhere w is 1.
+    guidance w gives v_null + w (v_cond - v_null); 1 is off. It holds for t inside guidance_interval, elsewhere w is 1 (an
+    adaptive solver takes the whole interval only).
     guidance_rescale in [0, 1] draws the guided data estimate back to the spread of the conditional one.
     temperature >= 0 scales the initial noise.
     """
@@ -58,7 +59,11 @@ class Sampling:
         _check("guidance", self.guidance, "a finite number; 1 is off", math.isfinite(self.guidance))
         _check("guidance_rescale", self.guidance_rescale, "a number from 0 (off) to 1", 0.0 <= self.guidance_rescale <= 1.0)
         _check("temperature", self.temperature, "a finite number, 0 or more", 0.0 <= self.temperature < math.inf)
-        self.make_solver()
+        if self.make_solver().forwards_per_step is None and self.guidance != 1.0 and (low, high) != (0.0, 1.0):
+            raise FmAudioError(
+                f"sampling: guidance_interval is {self.guidance_interval} with the adaptive solver {self.solver!r}, which cannot "
+                "follow a field that jumps where guidance begins or ends; take (0.0, 1.0), or a solver such as 'rk4'."
+            )
         self.times()
 
     def make_solver(self) -> solvers.Solver:

@@ -15,15 +15,16 @@ from fm_audio.types import Cond, FmAudioError
 from tests.maths.toys import BANDS, GaussianField, toy_batch, toy_head
 
 LENGTHS, SEEDS = [5, 9, 3], [11, 12, 13]
-GUIDED = {"guidance": 2.0, "guidance_rescale": 0.5, "guidance_interval": (0.0, 0.6)}
+GUIDED = {"guidance": 2.0, "guidance_rescale": 0.5}
+PARTLY = {**GUIDED, "guidance_interval": (0.0, 0.6)}
+HOW = [(solver, how) for solver in SOLVERS for how in ({}, GUIDED, PARTLY) if not (solver == "dopri5" and how is PARTLY)]
 
 
 def _gap(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("guided", [{}, GUIDED])
+@pytest.mark.parametrize("solver,guided", HOW)
 @pytest.mark.parametrize("p,prediction", [(1, "velocity"), (2, "data")])
 def test_alone_padded_and_reordered_samples_are_the_same(solver: str, guided: dict, p: int, prediction: str) -> None:
     head = toy_head(p, prediction)
@@ -51,7 +52,7 @@ class ExactBackbone(nn.Module):
 
 
 def _exact_head(prediction: str, path: Path, time_law: Density | None = None) -> FlowHead:
-    port = MelPort(BANDS, BANDS, prediction=prediction)  # type: ignore[arg-type]
+    port = MelPort(BANDS, BANDS, prediction=prediction)
     for layer in (port.into, port.out):
         nn.init.eye_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -101,7 +102,7 @@ def test_no_model_beats_the_exact_one() -> None:
     for scale in (0.9, 1.0, 1.1):
         nn.init.eye_(exact.ports["mel"].out.weight)
         exact.ports["mel"].out.weight.data *= scale
-        losses.append(float(exact.loss(x1, mask, Cond(), generator=torch.Generator().manual_seed(0))))
+        losses.append(exact.loss(x1, mask, Cond(), generator=torch.Generator().manual_seed(0)).item())
     assert losses[1] < losses[0] and losses[1] < losses[2]
 
 

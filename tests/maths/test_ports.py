@@ -13,7 +13,7 @@ PATHS = [LinearPath(), LinearPath(0.1), VariancePreservingPath()]
 
 
 def _port(p: int = 1, prediction: str = "velocity") -> MelPort:
-    port = MelPort(5, 16, 3, p, prediction)  # type: ignore[arg-type]
+    port = MelPort(5, 16, 3, p, prediction)
     torch.nn.init.normal_(port.out.weight)
     return port
 

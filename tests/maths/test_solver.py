@@ -93,7 +93,7 @@ def test_gaussian_noise_becomes_gaussian_data(solver: solvers.Solver, path: Path
     x1 = solver(exact, x0, grids.Uniform()(64))
     std = math.hypot(0.4, getattr(path, "sigma_min", 0.0))
     coarse = isinstance(solver, solvers.Euler)
-    assert float(x1.mean()) == pytest.approx(1.5, abs=1e-3)
+    assert float(x1.mean()) == pytest.approx(1.5, abs=0.02 if coarse else 1e-3)
     assert float(x1.std()) == pytest.approx(std, rel=0.1 if coarse else 0.005)
     if not coarse:
         torch.testing.assert_close(x1, 1.5 + std * x0, rtol=0.0, atol=0.01)

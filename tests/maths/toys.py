@@ -32,7 +32,7 @@ class PointwiseBackbone(nn.Module):
 
 
 def toy_head(frames_per_token: int = 1, prediction: str = "velocity", condition_drop: float = 0.0) -> FlowHead:
-    port = MelPort(BANDS, 16, FRAMES_CHANNELS, frames_per_token, prediction)  # type: ignore[arg-type]
+    port = MelPort(BANDS, 16, FRAMES_CHANNELS, frames_per_token, prediction)
     nn.init.normal_(port.out.weight, std=0.3)
     return FlowHead(PointwiseBackbone(), {"mel": port}, condition_drop=condition_drop)
 
