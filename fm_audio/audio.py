@@ -151,7 +151,7 @@ def _magnitude(spec: AudioSpec, wave: Wave) -> Tensor:
     return magnitude if spec.power == 1 else magnitude**spec.power
 
 
-def _reflect(wave: Wave, pad: int) -> Wave:
+def _reflect(wave: Wave, pad: int) -> Tensor:
     """Reflection at both edges; what a very short wave cannot reflect is silence."""
     short = max(0, pad + 1 - wave.shape[-1])
     wave = torch.nn.functional.pad(wave, (0, short))
