@@ -113,9 +113,7 @@ def one_stress(phones: Sequence[str]) -> tuple[str, ...]:
     primary = [i for i in vowels if phones[i][-1] == "1"]
     full = [i for i in vowels if phones[i][-1] == "2"] or [i for i in vowels if phones[i] != "AH0"] or vowels
     chosen = (primary or full)[0]
-    return tuple(
-        p[:-1] + "1" if i == chosen else p[:-1] + "2" if i in primary else p for i, p in enumerate(phones)
-    )
+    return tuple(p[:-1] + "1" if i == chosen else p[:-1] + "2" if i in primary else p for i, p in enumerate(phones))
 
 
 @lru_cache(maxsize=1)

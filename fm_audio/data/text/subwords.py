@@ -67,5 +67,3 @@ class SentencePiece:
         if unknown in pieces:
             raise FmAudioError(f"text: {word[:40]!r} holds characters that {self.model} does not know; write it in others")
         return [len(COMMON_SYMBOLS) + p for p in pieces]
-
-
