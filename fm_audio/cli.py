@@ -63,14 +63,14 @@ def _run_elsewhere(arguments: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fm-audio", description="Speech from conditional flow matching: speak, train, measure.")
-    parser.add_argument("--version", action="version", version=f"fm-audio {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    made = argparse.ArgumentParser(prog="fm-audio", description="Speech from conditional flow matching: speak, train, measure.")
+    made.add_argument("--version", action="version", version=f"fm-audio {__version__}")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_say(commands)
     _add_voices(commands)
     for name, (_, _, help_line) in ELSEWHERE.items():
         commands.add_parser(name, help=help_line, add_help=False)
-    return parser
+    return made
 
 
 def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -16,6 +16,7 @@ from fm_audio.voices import list_voices
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "STYLE.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMED_PATH = re.compile(r"(?<![\w/])(?:fm_audio|docs|recipes|data_prep|tests)/[\w./-]+\.\w+")
 EXAMPLES = {"fm_audio/backbones/conv.py"}  # a file that the page asks the reader to write
 
 
@@ -48,7 +49,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_is_named_exists(page: Path) -> None:
     for dotted in named(page) - {"fm_audio.backbones.conv"}:
         assert resolves(dotted), f"{page.name} names {dotted}"
-    for path in re.findall(r"(?<![\w/])(?:fm_audio|docs|recipes|data_prep|tests)/[\w./-]+\.\w+", page.read_text(encoding="utf-8")):
+    for path in NAMED_PATH.findall(page.read_text(encoding="utf-8")):
         assert path in EXAMPLES or (ROOT / path).exists(), f"{page.name} names {path}"
 
 
