@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -99,13 +99,12 @@ def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _say(args: argparse.Namespace) -> int:
     text = _text(args)
-    with _status("loading the voice"):
-        from fm_audio.audio import require_writable
-        from fm_audio.voices import load
+    from fm_audio.audio import require_writable
+    from fm_audio.voices import load
 
-        require_writable(args.output)
-        voice = load(args.voice, args.device)
-    with _status("speaking"):
+    require_writable(args.output)
+    voice = load(args.voice, args.device)
+    with _progress_bar("speaking") as progress:
         start = perf_counter()
         spoken = voice.say_detailed(
             text,
@@ -115,6 +114,7 @@ def _say(args: argparse.Namespace) -> int:
             speed=args.speed,
             seconds=args.seconds,
             temperature=args.temperature,
+            progress=progress,
         )
         wall_seconds = perf_counter() - start
     spoken.audio.save(args.output)
@@ -173,15 +173,17 @@ def _voices(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _status(message: str) -> Iterator[None]:
-    """A moving line on stderr while work goes on, if a person is watching."""
+def _progress_bar(what: str) -> Iterator[Callable[[float], None] | None]:
+    """A bar on stderr with the time left, if a person is watching; it is told the share that is done."""
     if not sys.stderr.isatty():
-        yield
+        yield None
         return
     from rich.console import Console
+    from rich.progress import Progress
 
-    with Console(stderr=True).status(message):
-        yield
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 if __name__ == "__main__":

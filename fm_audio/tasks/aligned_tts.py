@@ -7,7 +7,7 @@ Durations come from the corpus where it has them, else from monotonic alignment 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import torch
@@ -38,7 +38,8 @@ class AlignedTTS(nn.Module):
     """Speakers are known by name. `backbone` (a `types.Backbone`) must take `speaker_width` as its vector width.
 
     `text_*` size the text encoder, `frames_per_token` the patches that the backbone sees, `condition_drop` the share of
-    training items without condition (what guidance needs). With `prior_start` the flow starts at the mean instead of at zero (plus noise).
+    training items without condition (what guidance needs). With `prior_start` the flow starts at the mean instead of at zero
+    (plus noise).
     """
 
     def __init__(
@@ -101,11 +102,13 @@ class AlignedTTS(nn.Module):
         return durations
 
     @torch.inference_mode()
-    def generate(self, requests: Sequence[SpeechRequest], sampling: Sampling | None = None) -> list[Generated]:
+    def generate(
+        self, requests: Sequence[SpeechRequest], sampling: Sampling | None = None, progress: Callable[[float], None] | None = None
+    ) -> list[Generated]:
         """One log-mel for each request; the same alone and in any company.
 
         Long texts are split at sentences, generated in batches and joined. Texts are encoded one piece at a time, so that a
-        rounded duration can never depend on what shares its batch.
+        rounded duration can never depend on what shares its batch. `progress` hears the share of frames done, up to 1.
         """
         sampling = sampling or Sampling()
         pieces = [piece for i, request in enumerate(requests) for piece in split_request(i, request, self.frontend)]
@@ -114,11 +117,17 @@ class AlignedTTS(nn.Module):
         encoded = [self._encode(p, vectors[p.request]) for p in pieces]
         durations = plan_durations(requests, pieces, [e.log_durations[0] for e in encoded], self.spec)
         mels: list[Tensor] = [torch.empty(0)] * len(pieces)
-        for group in groups([int(d.sum()) for d in durations]):
-            rendered = self._render([encoded[i] for i in group], [durations[i] for i in group],
-                                    vectors[[pieces[i].request for i in group]], [pieces[i].seed for i in group], sampling)  # fmt: skip
+        lengths = [int(d.sum()) for d in durations]
+        done = 0
+        for group in groups(lengths):
+            of_group = vectors[[pieces[i].request for i in group]]
+            seeds = [pieces[i].seed for i in group]
+            rendered = self._render([encoded[i] for i in group], [durations[i] for i in group], of_group, seeds, sampling)
             for i, mel in zip(group, rendered, strict=True):
                 mels[i] = mel
+            done += sum(lengths[i] for i in group)
+            if progress is not None:
+                progress(done / sum(lengths))
         return join_pieces(len(requests), pieces, durations, mels)
 
     def _encode(self, piece: Piece, vector: Tensor) -> EncodedSymbols:
@@ -135,5 +144,6 @@ class AlignedTTS(nn.Module):
         mask = length_mask(lengths)
         together = EncodedSymbols(*[pad([getattr(e, f.name)[0] for e in encoded]) for f in fields(EncodedSymbols)])
         mean, frames = self.text.frames(together, pad(durations), mask.shape[1])
-        mel = self.head.sample(mask, Cond(frames=frames, vector=vectors), sampling, seeds, x0_mean=mean if self.prior_start else None)
+        x0_mean = mean if self.prior_start else None
+        mel = self.head.sample(mask, Cond(frames=frames, vector=vectors), sampling, seeds, x0_mean=x0_mean)
         return [row[:n] for row, n in zip(mel, lengths.tolist(), strict=True)]

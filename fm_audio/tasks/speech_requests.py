@@ -68,7 +68,7 @@ class Piece:
 
 def split_request(index: int, request: SpeechRequest, frontend: FrontEnd) -> list[Piece]:
     """The pieces of a request. Each draws noise of its own: the first with the request's seed, so one sentence is one draw."""
-    texts = split_sentences(request.text, PIECE_CHARACTERS)
+    texts = split_sentences(request.text, PIECE_CHARACTERS) or [request.text]  # an empty one is the front-end's to refuse
     seeds = [request.seed, *np.random.SeedSequence(request.seed % 2**64).generate_state(len(texts), np.uint32).tolist()]
     return [Piece(index, frontend.encode(text), seed) for text, seed in zip(texts, seeds, strict=False)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, overload
@@ -76,12 +76,14 @@ class Voice:
         seconds: float | Sequence[float | None] | None = None,
         temperature: float | None = None,
         voice: str | Sequence[str] | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> Spoken | list[Spoken]:
         """Text of any length to sound with word times.
 
         `steps`, `guidance` and `temperature` are the model's defaults unless given. `seed`, `speed` (2 is twice as fast),
         `seconds` (the exact total) and `voice` (another of this model's) may be lists, one for each text. The same request
-        gives the same sound alone and in any batch. Raises FmAudioError on what cannot be read or made.
+        gives the same sound alone and in any batch. `progress` hears the share that is done. Raises FmAudioError on what cannot
+        be read or made.
         """
         texts = [text] if isinstance(text, str) else list(text)
         if not texts:
@@ -95,7 +97,7 @@ class Voice:
         ]
         sampling = self._sampling(steps, guidance, temperature)
         forwards = self.model.head.forwards(sampling)
-        generated = self.model.generate(requests, sampling)
+        generated = self.model.generate(requests, sampling, progress)
         waves = self._decode([g.mel for g in generated])
         spoken = [
             Spoken(

@@ -93,9 +93,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_speaking_needs_the_core_install_only() -> None:
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in TRAINING_ONLY)
-    run(
-        f"import sys\n{blocked}import fm_audio.voices, fm_audio.decoders.vocos, fm_audio.backbones.dit"
-    )
+    run(f"import sys\n{blocked}import fm_audio.voices, fm_audio.decoders.vocos, fm_audio.backbones.dit")
 
 
 def test_everything_public_is_there() -> None:
