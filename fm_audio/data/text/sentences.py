@@ -53,7 +53,7 @@ def _ends_sentence(text: str, end: re.Match[str]) -> bool:
     if mark[0] != ".":
         return True
     after = text[end.end() :].lstrip()
-    if not after or not mark.startswith("..") and after[0].islower():
+    if not after or after[0].islower():
         return not after
     word = re.split(r"[\s(\[\"“]", text[: end.start()][-40:])[-1]
     begins = re.split(r"[\s,]", after, maxsplit=1)[0] in STARTERS

@@ -95,7 +95,25 @@ def test_breaks_force_pauses() -> None:
 def test_random_texts_keep_the_grammar() -> None:
     """`^ word mark? space word … ^`, whatever the text was."""
     draw = random.Random(2)
-    pieces = ["cat", "Zorg", "3.5", "$4", "...", "-", "--", "?!", "(so)", "e.g.", "'s", "☃", "U.S.", "<break 1s>", "naïve", "x2", "'"]
+    pieces = [
+        "cat",
+        "Zorg",
+        "3.5",
+        "$4",
+        "...",
+        "-",
+        "--",
+        "?!",
+        "(so)",
+        "e.g.",
+        "'s",
+        "☃",
+        "U.S.",
+        "<break 1s>",
+        "naïve",
+        "x2",
+        "'",
+    ]
     for _ in range(150):
         encoded = FRONTEND.encode("yes " + " ".join(draw.choices(pieces, k=draw.randint(0, 8))))
         assert encoded.symbols[0] == encoded.symbols[-1] == EDGE and 0 not in encoded.ids and EDGE not in encoded.symbols[1:-1]
@@ -110,7 +128,20 @@ def test_random_texts_keep_the_grammar() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["", "   ", "...!?", "😀🎉", "\ud800", "世界", "x" * 5000, "hi <break 5>", "hi <break", "<b>hi</b>", "hi <break 0s>", "hi <break 99s>"],
+    [
+        "",
+        "   ",
+        "...!?",
+        "😀🎉",
+        "\ud800",
+        "世界",
+        "x" * 5000,
+        "hi <break 5>",
+        "hi <break",
+        "<b>hi</b>",
+        "hi <break 0s>",
+        "hi <break 99s>",
+    ],
 )
 def test_what_cannot_be_read_is_refused(bad: str) -> None:
     with pytest.raises(FmAudioError, match="text:"):

@@ -51,7 +51,7 @@ def test_subwords(tmp_path: Path) -> None:
     sentencepiece = pytest.importorskip("sentencepiece")
     model = io.BytesIO()
     lines = ["the cat sat on the mat", "a dog ran to the cat", "the mat and the dog sat"] * 20
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, vocab_size=30, minloglevel=2)
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, vocab_size=20, minloglevel=2)
     path = tmp_path / "tiny.model"
     path.write_bytes(model.getvalue())
     frontend = SentencePiece(str(path))

@@ -29,7 +29,10 @@ ROWS = [
     ("103rd", "one hundred and third"),
     ("1.5e-3", "one point five times ten to the minus three"),
     ("007", "zero zero seven"),
-    ("12345678901234567890", "one two three four five six seven eight nine zero one two three four five six seven eight nine zero"),
+    (
+        "12345678901234567890",
+        "one two three four five six seven eight nine zero one two three four five six seven eight nine zero",
+    ),
     # fractions and percentages
     ("1/2 cup", "one half cup"),
     ("3/4 mile", "three quarters mile"),

@@ -40,7 +40,24 @@ def test_sentences_end_where_a_reader_ends_them(text: str, count: int) -> None:
 
 def test_nothing_is_lost_and_nothing_too_long() -> None:
     draw = random.Random(0)
-    words = ["a", "word", "Mr.", "e.g.", "end.", "what?", "so,", "thus;", "—", "3.5", "\n\n", "…", "(yes)", "extraordinarily", "!", "<break 1s>"]
+    words = [
+        "a",
+        "word",
+        "Mr.",
+        "e.g.",
+        "end.",
+        "what?",
+        "so,",
+        "thus;",
+        "—",
+        "3.5",
+        "\n\n",
+        "…",
+        "(yes)",
+        "extraordinarily",
+        "!",
+        "<break 1s>",
+    ]
     for _ in range(200):
         text = " ".join(draw.choices(words, k=draw.randint(1, 120)))
         most = draw.choice([20, 40, 90, 300])

@@ -1,4 +1,4 @@
-"""Durations carried from a foreign phone alphabet: positive, with the same sum, in order, and unchanged where the alphabets agree."""
+"""Durations carried from a foreign phone alphabet: positive, the same sum, in order, unchanged where the alphabets agree."""
 
 from __future__ import annotations
 
