@@ -118,7 +118,8 @@ def _stems(stem: str, suffix: str) -> list[str]:
     """Spellings a word may have had before its suffix."""
     forms = [stem]
     if suffix[0] in "aeiouy":
-        forms.append(stem + "e")
+        hoped = re.search("[^aeiou][aeiou][^aeiouwxy]$", stem) is not None  # hoping is from hope, hopping from hop
+        forms.insert(0 if hoped else 1, stem + "e")
         if len(stem) > 3 and stem[-1] == stem[-2]:
             forms.append(stem[:-1])
     if stem.endswith("i"):

@@ -47,6 +47,7 @@ def test_the_dictionary_is_there() -> None:
     [
         ("unpronounceable", "AH0 N P R AH0 N AW1 N S AH0 B AH0 L"),
         ("blogs", "B L AO1 G Z"),
+        ("hiving", "HH AY1 V IH0 NG"),
         ("armchair's", "AA1 R M CH EH2 R Z"),
         ("FBI", "EH2 F B IY2 AY1"),
         ("XQ", "EH2 K S K Y UW1"),
