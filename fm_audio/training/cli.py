@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.training.checkpoints import WholeCheckpoints
+from fm_audio.training.parser import RecipeParser
+from fm_audio.types import FmAudioError
 
 SHARED = {
     "spec": ("data.init_args.spec", "model.init_args.task.init_args.spec", "model.init_args.decoder.init_args.spec"),
@@ -25,6 +29,24 @@ SHARED = {
 class RecipeCLI(LightningCLI):
     """A recipe: spec, frontend, model, data, trainer."""
 
+    def __init__(self, argv: Sequence[str], run: bool = True):
+        """argv begins with fit, validate or test. With `run` False it begins with the options, and only parses and builds."""
+        super().__init__(
+            L.LightningModule,
+            L.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            save_config_callback=SaveConfigCallback,
+            parser_class=RecipeParser,
+            parser_kwargs={"prog": "fm-audio"},
+            args=list(argv),
+            run=run,
+        )
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--spec", type=AudioSpec, default=AudioSpec(), help="the mel contract")
         parser.add_argument("--frontend", type=FrontEnd | None, default=None, help="text to symbols")
@@ -32,23 +54,28 @@ class RecipeCLI(LightningCLI):
             for target in targets:
                 parser.link_arguments(source, target)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """A checkpoint gives numbers only; what is built stands in the recipe."""
+
+    def before_instantiate_classes(self) -> None:
+        missing = [name for name in ("model", "data") if not self._get(self.config, name)]
+        if missing:
+            raise FmAudioError(f"recipe: no {' and no '.join(missing)}; give one, as in fm-audio fit --config recipes/….yaml")
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        return super().instantiate_trainer(plugins=[*plugins, WholeCheckpoints()], **kwargs)
+
 
 def main(argv: Sequence[str]) -> int:
     """argv begins with fit, validate or test."""
     # One thread spinning against another on a busy machine costs more than it brings; sleeping ones give way.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    RecipeCLI(
-        L.LightningModule,
-        L.LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        auto_configure_optimizers=False,
-        seed_everything_default=0,
-        save_config_kwargs={"overwrite": True},
-        save_config_callback=SaveConfigCallback,
-        parser_kwargs={"prog": "fm-audio"},
-        args=list(argv),
-    )
+    RecipeCLI(argv)
     return 0
 
 

@@ -1,0 +1,171 @@
+"""Every recipe is complete and builds; the smoke recipe trains, goes on, is exported and speaks, all by the command line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from fm_audio.checkpoint import load_into, load_model
+from fm_audio.training.cli import RecipeCLI
+from fm_audio.types import FmAudioError
+from tests.recipes.commands import ROOT, SMOKE, command, recipe_with
+
+RECIPES = sorted((ROOT / "recipes").glob("**/*.yaml"))
+NAMES = [path.relative_to(ROOT / "recipes").as_posix() for path in RECIPES]
+
+
+def parsed(*arguments: str) -> RecipeCLI:
+    """The recipe parsed in full, nothing built."""
+
+    class Parsed(RecipeCLI):
+        def instantiate_classes(self) -> None:
+            self.trainer = self.model = self.datamodule = None  # type: ignore[assignment]
+
+    return Parsed(arguments, run=False)
+
+
+def nodes(part: Any) -> list[dict[str, Any]]:
+    """Every class_path node of a recipe."""
+    if isinstance(part, dict):
+        return ([part] if "class_path" in part else []) + [node for value in part.values() for node in nodes(value)]
+    return [node for value in part for node in nodes(value)] if isinstance(part, list) else []
+
+
+def test_there_are_recipes() -> None:
+    wanted = {f"aligned_tts/{name}.yaml" for name in ("smoke", "ljspeech", "vctk", "taught", "asterisk")}
+    assert wanted <= set(NAMES)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_a_recipe_parses_and_builds(path: Path) -> None:
+    """Unknown keys and classes are refused by the parser; the model it names can be made and trained."""
+    recipe = yaml.safe_load(path.read_text())
+    config = parsed("--config", str(path)).config
+    for node in nodes(recipe):
+        assert node["class_path"].split(".")[0] in ("fm_audio", "lightning"), node
+    model = config.model.init_args
+    held = model.get("task") or model.get("decoder")
+    assert held.init_args.spec == config.spec and config.data.init_args.spec == config.spec
+    steps, shown = recipe["model"]["init_args"]["total_steps"], recipe["trainer"].get("max_steps")
+    assert shown in (None, steps), "the schedule ends when the training ends"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_a_recipe_says_how_to_run_it_and_its_sample_rate_once(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# ") and "fm-audio fit --config recipes/" in text.split("\nspec")[0]
+    assert path.relative_to(ROOT).as_posix() in text
+    settings = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    assert len(re.findall(r"sample_rate", settings)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("total_steps:", "total_stepz:"), "FlowModule takes no 'total_stepz' (did you mean total_steps?)"),
+        (("text_width:", "text_widht:"), "AlignedTTS takes no 'text_widht' (did you mean text_width?)"),
+        (("feedforward:", "feedfoward:"), "DiT takes no 'feedfoward' (did you mean feedforward?)"),
+        (("batch_seconds:", "batch_second:"), "SpeechDataModule takes no 'batch_second' (did you mean batch_seconds?)"),
+        (("trainer:", "trainerr:"), "there is no key 'trainerr' (did you mean trainer?)"),
+        (("spec: {", "specs: {"), "there is no key 'specs' (did you mean spec?)"),
+        (("max_steps:", "max_stepz:"), "did you mean trainer.max_steps?"),
+    ],
+    ids=lambda value: value[1].strip(": {") if isinstance(value, tuple) else None,
+)
+def test_an_unknown_key_names_the_nearest(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(SMOKE.read_text().replace(*change))
+    with pytest.raises(FmAudioError, match=re.escape(message)) as caught:
+        parsed("--config", str(bad))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", str(SMOKE), "--trainer.max_stepz", "3"], "did you mean trainer.max_steps?"),
+        (["--config", str(SMOKE), "--trainer.max_steps", "many"], "trainer.max_steps"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        ([], "no model and no data"),
+    ],
+    ids=["key", "value", "file", "nothing"],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    from fm_audio.cli import main
+
+    assert main(["fit", *arguments]) == 2
+    err = [line for line in capfd.readouterr().err.splitlines() if line.startswith("fm-audio: error:")]
+    assert len(err) == 1 and message in err[0]
+
+
+@pytest.fixture(scope="module")
+def trained(smoke_data: Path) -> Path:
+    """The smoke recipe by its own commands: the real command line, then on from where it stopped."""
+    fit = [sys.executable, "-W", "ignore", "-m", "fm_audio.cli", "fit", "--config", str(SMOKE)]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(smoke_data)}
+    done = subprocess.run(fit, cwd=smoke_data, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "peak memory:" in done.stdout + done.stderr
+    assert (smoke_data / "runs/smoke/checkpoints/last.ckpt").is_file()
+    again = command(["fit", "--config", str(SMOKE), "--trainer.max_steps", "70", "--ckpt_path", "last"], smoke_data)
+    assert again == 0, (smoke_data / "output.txt").read_text()[-3000:]
+    return smoke_data
+
+
+def test_smoke_trains_goes_on_and_speaks(trained: Path, tmp_path: Path) -> None:
+    from fm_audio.cli import main
+    from fm_audio.decoders.griffin_lim import GriffinLim
+    from fm_audio.flow.sampling import Sampling
+    from fm_audio.tasks.speech_requests import SpeechRequest
+
+    assert "restored" in (trained / "output.txt").read_text().lower()
+    assert main(["export", str(trained / "runs/smoke"), str(tmp_path / "voice"), "--extra", '{"kind": "aligned_tts"}']) == 0
+    task: Any = load_model(tmp_path / "voice")
+    spoken = task.generate([SpeechRequest("red moon", "tone1")], Sampling(steps=2))[0]
+    wave = GriffinLim(task.spec, iterations=2).decode(spoken.mel[None], torch.ones(1, len(spoken.mel), dtype=torch.bool))
+    assert wave.shape == (1, task.spec.samples_of_frames(len(spoken.mel))) and torch.isfinite(wave).all()
+    assert [word.text for word in spoken.words] == ["red", "moon"]
+    load_into(task, tmp_path / "voice")
+
+
+def test_the_event_file_holds_losses_a_picture_with_alignment_and_sound(trained: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "runs/smoke"), size_guidance={"images": 0, "audio": 0, "scalars": 0}).Reload()
+    tags = events.Tags()
+    assert {"train/loss", "train/prior", "train/duration", "train/flow", "validation/loss", "lr-AdamW/pg1"} <= set(tags["scalars"])
+    picture = events.Images("mel/sentence0")[0]
+    assert (picture.width, picture.height) == (1200, 600) and picture.encoded_image_string.startswith(b"\x89PNG")
+    sound = events.Audio("audio/sentence0")[0]
+    assert sound.sample_rate == 24000 and sound.encoded_audio_string.startswith(b"RIFF") and sound.length_frames > 1000
+
+
+def test_the_picture_draws_the_borders_of_the_symbols() -> None:
+    import numpy as np
+
+    from fm_audio.training.callbacks import draw
+
+    figure = draw(np.zeros((9, 4)), np.zeros((7, 4)), np.array([2, 3, 4]), "text")
+    borders = figure.axes[0].collections[0].get_segments()
+    assert [segment[0][0] for segment in borders] == [2, 5]
+
+
+@pytest.mark.gpu
+def test_smoke_trains_on_a_gpu(smoke_data: Path, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    (tmp_path / "data").symlink_to(smoke_data / "data")
+    recipe = recipe_with(tmp_path / "gpu.yaml", lambda r: r["trainer"].update(accelerator="gpu", precision="bf16-mixed"))
+    fit = [sys.executable, "-W", "ignore", "-m", "fm_audio.cli", "fit", "--config", str(recipe)]
+    done = subprocess.run(fit, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "GPU" in done.stdout + done.stderr
+    weights = torch.load(tmp_path / "runs/smoke/checkpoints/last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    assert all(torch.isfinite(value).all() for value in weights.values())
