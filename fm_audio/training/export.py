@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from fm_audio.checkpoint import load_lightning_weights, save_model
+from fm_audio.training.cli import SHARED
 from fm_audio.types import FmAudioError
 
 HELD = ("task", "decoder")  # what a Lightning module holds and a model folder keeps
@@ -24,14 +25,19 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
     config = run / "config.yaml"
     if not config.is_file():
         raise FmAudioError(f"{run}: no config.yaml there; give the folder that `fm-audio fit` logged to")
-    arguments = yaml.safe_load(config.read_text())["model"]["init_args"]
+    recipe = yaml.safe_load(config.read_text())
+    arguments = recipe["model"]["init_args"]
     held = next((name for name in HELD if name in arguments), None)
     if held is None:
         raise FmAudioError(f"{config}: the model holds none of {', '.join(HELD)}; nothing to export")
     weights = load_lightning_weights(checkpoint or run / "checkpoints" / "last.ckpt")
+    node = arguments[held]
+    # What stands once at the top of a recipe is left out where it was handed to.
+    handed = {key: recipe[key] for key, targets in SHARED.items() if f"model.init_args.{held}.init_args.{key}" in targets}
+    node["init_args"] = node.get("init_args", {}) | handed
     prefix = f"{held}."
     state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-    return save_model(out, arguments[held], state, extra=extra, half=half)
+    return save_model(out, node, state, extra=extra, half=half)
 
 
 def main(argv: Sequence[str]) -> int:
