@@ -9,7 +9,9 @@ from data_prep.layouts import Naming, read_folder, refuse_all
 from data_prep.prepare import add_arguments, finish, options_of, run
 from data_prep.report import Report
 
-EXAMPLE = "example: python -m data_prep.custom my_voice data/my_voice --speaker anna --licence CC0-1.0 --trim-seconds 0.1 --hold-out 50"
+EXAMPLE = (
+    "example: python -m data_prep.custom my_voice data/my_voice --speaker anna --licence CC0-1.0 --trim-seconds 0.1 --hold-out 50"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--speaker", default="speaker", help="whose voice it is, where the layout does not say")
     parser.add_argument("--language", default="en")
     parser.add_argument("--unit-seconds", type=float, default=0.025, help="what one unit of a manifest's durations lasts")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out bad manifest lines, counted and named, instead of stopping")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out bad manifest lines, counted and named, instead of stopping"
+    )
     args = parser.parse_args(argv)
     options = options_of(args)
     report = Report(args.raw.name, options.licence, options.synthetic)

@@ -1,4 +1,4 @@
-"""Three layouts of a folder with audio and transcripts, read into clips: manifest lines, metadata.csv, a text file beside each."""
+"""Three layouts of a folder with audio and transcripts, read into clips: manifest, metadata.csv, a text beside each file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def read_folder(raw: Path, naming: Naming, refuse: Refuse = refuse_all) -> list[
 
 
 def read_manifest(path: Path, naming: Naming, refuse: Refuse = refuse_all) -> list[Clip]:
-    """JSON lines: `audio` (path from the manifest's folder) and `text`; the other known fields are optional, more is kept as extra."""
+    """JSON lines: `audio` (path from the manifest's folder) and `text`; other known fields are optional, the rest is extra."""
     clips = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():

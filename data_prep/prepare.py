@@ -1,6 +1,6 @@
 """Clips in, cuts and a report out: the steps that every corpus shares.
 
-    measure each file ─▶ leave out what is unusable ─▶ trim ─▶ hold out texts ─▶ cuts.jsonl.gz, validation.jsonl.gz
+measure each file ─▶ leave out what is unusable ─▶ trim ─▶ hold out texts ─▶ cuts.jsonl.gz, validation.jsonl.gz
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser, licence: str | None = None) -
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for cuts.jsonl.gz, validation.jsonl.gz and report.json")
     parser.add_argument("--licence", default=licence, required=licence is None, help="licence of the speech, e.g. CC0-1.0")
     parser.add_argument("--synthetic", action="store_true", help="the speech was made by a machine")
-    parser.add_argument("--trim-seconds", type=float, metavar="MARGIN", help="leave at most MARGIN seconds of silence at the ends")
+    parser.add_argument(
+        "--trim-seconds", type=float, metavar="MARGIN", help="leave at most MARGIN seconds of silence at the ends"
+    )
     parser.add_argument("--silence-db", type=float, default=45.0, help="silence: this far below the loudest moment (45)")
     parser.add_argument("--min-seconds", type=float, default=0.3)
     parser.add_argument("--max-seconds", type=float, default=30.0)

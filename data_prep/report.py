@@ -42,7 +42,9 @@ class Report:
         """This clip is kept, but somebody should know."""
         self.noted[what].append(name)
 
-    def keep(self, name: str, speaker: str, text: str, seconds: float, raw_seconds: float, silent_share: float, rate: int) -> None:
+    def keep(
+        self, name: str, speaker: str, text: str, seconds: float, raw_seconds: float, silent_share: float, rate: int
+    ) -> None:
         self.seconds.append(seconds)
         self.by_speaker[speaker].append(seconds)
         self.trimmed_seconds += raw_seconds - seconds
@@ -65,8 +67,8 @@ class Report:
             "kept": self.kept,
             "held_out": self.held_out,
             "with_alignment": self.aligned,
-            "hours": round(sum(self.seconds) / 3600, 4),
-            "hours_trimmed_away": round(self.trimmed_seconds / 3600, 4),
+            "hours": round(sum(self.seconds) / 3600, 6),
+            "hours_trimmed_away": round(self.trimmed_seconds / 3600, 6),
             "silent_share_before_trimming": round(self.silent_seconds / max(sum(self.seconds) + self.trimmed_seconds, 1e-9), 4),
             "seconds": self._spread(),
             "sample_rates": {str(k): v for k, v in sorted(self.sample_rates.items())},

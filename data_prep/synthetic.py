@@ -27,7 +27,9 @@ SOUNDING = (6, 12)
 FRONT_END = "fm_audio.data.text.arpabet.Arpabet"
 
 
-def make(out: Path, clips: int, speakers: int, frontend: FrontEnd, seed: int = 0, sample_rate: int = 24_000, hold_out: int = 6) -> Report:
+def make(
+    out: Path, clips: int, speakers: int, frontend: FrontEnd, seed: int = 0, sample_rate: int = 24_000, hold_out: int = 6
+) -> Report:
     """Write the corpus into `out` and prepare it. Speakers are called tone0, tone1, …"""
     (out / "wavs").mkdir(parents=True, exist_ok=True)
     rows = [_clip(out, i, f"tone{i % speakers}", i % speakers, frontend, seed, sample_rate) for i in range(clips)]

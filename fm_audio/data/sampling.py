@@ -1,6 +1,6 @@
 """Which clips make which batch: buckets of like duration, a cost that grows with its square, the same for ever for (seed, epoch).
 
-    cost(d) = d + d² / quadratic_duration_seconds        (as in Lhotse's samplers; one bucket's batch size is ⌊budget / cost(longest)⌋)
+    cost(d) = d + d² / quadratic_duration_seconds      (as in Lhotse's samplers)      batch size = ⌊budget / cost(longest)⌋
 
 An epoch is a list that can be sliced, so a run that was killed goes on in the middle without touching the audio before it.
 """

@@ -9,24 +9,20 @@ and goes on behind them without opening their audio. Clips that cannot be used a
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import lightning
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.data.cuts import is_shar, load_cuts, wave_of_cut
+from fm_audio.data.clips import SpeechDataset
+from fm_audio.data.cuts import is_shar, load_cuts
 from fm_audio.data.sampling import BucketPlan
-from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.frontend import FrontEnd
-from fm_audio.data.text.transfer import settle_pauses, transfer, whole_frames
 from fm_audio.types import FmAudioError
 
 if TYPE_CHECKING:
@@ -34,127 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SPARE_CLIPS = 16  # one of these stands in when a whole batch is unreadable, so that no rank is left waiting
-
-
-@dataclass(frozen=True)
-class SpeechClip:
-    """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None."""
-
-    id: str
-    text: str
-    speaker: str
-    symbols: Tensor
-    mel: Tensor
-    durations_frames: Tensor | None
-
-
-class SpeechDataset(Dataset):
-    """A list of cuts in, a SpeechBatch out.
-
-    Log-mels are rounded to float16 whether they are cached or not, so the first epoch, later ones and a resumed run see the same
-    numbers. `left_out` and `without_durations` hold the names of clips by reason, as far as this process has met them.
-    """
-
-    def __init__(
-        self, spec: AudioSpec, frontend: FrontEnd, cache: bool = True, worst_cost: float = 0.25, spare: Sequence[Cut] = ()
-    ) -> None:
-        self.spec, self.frontend, self.worst_cost, self.spare = spec, frontend, worst_cost, spare
-        self.left_out: dict[str, list[str]] = defaultdict(list)
-        self.without_durations: dict[str, list[str]] = defaultdict(list)
-        self._cache: dict[tuple, SpeechClip | None] | None = {} if cache else None
-
-    def __getitem__(self, cuts: Iterable[Cut]) -> SpeechBatch:
-        clips = [c for c in map(self.clip, cuts) if c is not None]
-        if not clips:
-            clips = list(islice((c for c in map(self.clip, self.spare) if c is not None), 1))
-        if not clips:
-            raise FmAudioError(f"no clip of the corpus can be used: { {k: len(v) for k, v in self.left_out.items()} }; see the log")
-        return collate(clips, self.spec)
-
-    def clip(self, cut: Cut) -> SpeechClip | None:
-        """The clip of a cut, or None (counted and named) when it cannot be used."""
-        if self._cache is None:
-            return self._prepare(cut)
-        supervision = cut.supervisions[0]
-        key = (cut.id, supervision.speaker, supervision.text, cut.start, cut.duration)
-        if key not in self._cache:
-            self._cache[key] = self._prepare(cut)
-        return self._cache[key]
-
-    def _prepare(self, cut: Cut) -> SpeechClip | None:
-        supervision = cut.supervisions[0]
-        try:
-            wave = torch.from_numpy(wave_of_cut(cut, self.spec.sample_rate))
-        except FmAudioError as e:
-            return self._leave_out(cut, "unreadable", str(e))
-        mel = self.spec.log_mel(wave[None])[0].half()
-        if not torch.isfinite(mel).all():
-            return self._leave_out(cut, "not finite", "its samples hold values that are not numbers")
-        try:
-            symbols, durations = self._symbols(cut, wave, len(mel))
-        except FmAudioError as e:
-            return self._leave_out(cut, "text", str(e))
-        if len(symbols) > len(mel):
-            return self._leave_out(cut, "too fast", f"{len(symbols)} symbols in {len(mel)} frames")
-        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations)
-
-    def _symbols(self, cut: Cut, wave: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
-        """Symbol ids and, where the cut knows its alignment, whole frames for each of them."""
-        text = cut.supervisions[0].text
-        items = (cut.supervisions[0].alignment or {}).get("phone")
-        if items:
-            try:
-                ids, seconds = self._aligned(text, [i.symbol for i in items], [i.duration for i in items], wave)
-                return torch.tensor(ids), torch.tensor(whole_frames(seconds, frames))
-            except FmAudioError as e:
-                self._without_durations(cut, str(e))
-        return torch.tensor(self.frontend.encode(text).ids), None
-
-    def _aligned(self, text: str, phones: list[str], seconds: list[float], wave: Tensor) -> tuple[list[int], list[float]]:
-        """The alignment as it is where its phones are our symbols; carried over for ARPAbet; else FmAudioError."""
-        encoded = self.frontend.encode(text)
-        if encoded.symbols == phones:
-            return encoded.ids, seconds
-        if not isinstance(self.frontend, Arpabet):
-            raise FmAudioError(f"the corpus's phones are not the symbols of {type(self.frontend).__name__}")
-        moved = transfer(self.frontend, text, phones[1:-1], seconds)
-        if moved.mean_cost > self.worst_cost:
-            raise FmAudioError(f"its phones differ from its text (mean cost {moved.mean_cost:.2f}, at most {self.worst_cost})")
-        return moved.encoded.ids, settle_pauses(moved.encoded.symbols, moved.seconds, wave.numpy(), self.spec.sample_rate)
-
-    def _leave_out(self, cut: Cut, reason: str, why: str) -> None:
-        self.left_out[reason].append(cut.id)
-        log.warning("clip %s left out of training (%s, number %d of this kind): %s", cut.id, reason, len(self.left_out[reason]), why)
-
-    def _without_durations(self, cut: Cut, why: str) -> None:
-        known = self.without_durations[why.split("(")[0].strip()]
-        known.append(cut.id)
-        log.warning("clip %s is used without its durations (number %d of this kind): %s", cut.id, len(known), why)
-
-
-def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
-    """Clips side by side; mel frames after a clip's end hold the log floor, symbols and durations 0."""
-    n, m = max(len(c.mel) for c in clips), max(len(c.symbols) for c in clips)
-    mel = torch.full((len(clips), n, spec.bands), spec.floor)
-    symbols, durations = torch.zeros(len(clips), m, dtype=torch.long), torch.zeros(len(clips), m, dtype=torch.long)
-    for i, c in enumerate(clips):
-        mel[i, : len(c.mel)] = c.mel.float()
-        symbols[i, : len(c.symbols)] = c.symbols
-        if c.durations_frames is not None:
-            durations[i, : len(c.symbols)] = c.durations_frames
-    frames = torch.tensor([len(c.mel) for c in clips])
-    lengths = torch.tensor([len(c.symbols) for c in clips])
-    return SpeechBatch(
-        ids=[c.id for c in clips],
-        texts=[c.text for c in clips],
-        speakers=[c.speaker for c in clips],
-        symbols=symbols,
-        symbols_mask=torch.arange(m) < lengths[:, None],
-        mel=mel,
-        mask=torch.arange(n) < frames[:, None],
-        durations_frames=durations,
-        has_durations=torch.tensor([c.durations_frames is not None for c in clips]),
-    )
 
 
 Position = Callable[[], tuple[int, int]]  # the epoch, and how many of its batches are done
@@ -178,7 +53,11 @@ class SpeechLoader:
     def __init__(self, dataset: SpeechDataset, batches: _Batches, workers: int, identity: dict[str, Any]) -> None:
         self.identity = identity
         self._loader = DataLoader(
-            dataset, sampler=batches, batch_size=None, num_workers=workers, persistent_workers=workers > 0  # type: ignore[arg-type]
+            dataset,
+            sampler=batches,
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,  # type: ignore[arg-type]
         )
 
     def __iter__(self) -> Iterator[SpeechBatch]:
@@ -232,9 +111,13 @@ class SpeechDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         if not cuts:
-            raise FmAudioError("data: cuts is empty; give at least one cuts.jsonl.gz made by python -m data_prep.<corpus> RAW OUT")
+            raise FmAudioError(
+                "data: cuts is empty; give at least one cuts.jsonl.gz made by python -m data_prep.<corpus> RAW OUT"
+            )
         if any(map(is_shar, cuts)) and len(cuts) > 1:
-            raise FmAudioError(f"data: {cuts} mixes a Shar folder with other cuts; export them together with python -m data_prep.shar")
+            raise FmAudioError(
+                f"data: {cuts} mixes a Shar folder with other cuts; export them together with python -m data_prep.shar"
+            )
         self.cuts_paths, self.validation_paths = list(cuts), list(validation_cuts)
         self.spec, self.frontend = spec, frontend
         self.min_seconds, self.max_seconds, self.workers, self.cache = min_seconds, max_seconds, workers, cache
@@ -257,7 +140,9 @@ class SpeechDataModule(lightning.LightningDataModule):
         if self.streamed:
             return self._stream()
         trainer = self._trainer()
-        return self.loader(self._cuts, True, self._position, trainer.world_size if trainer else 1, trainer.global_rank if trainer else 0)
+        return self.loader(
+            self._cuts, True, self._position, trainer.world_size if trainer else 1, trainer.global_rank if trainer else 0
+        )
 
     def val_dataloader(self) -> SpeechLoader | list:
         if not self._validation:
@@ -302,7 +187,9 @@ class SpeechDataModule(lightning.LightningDataModule):
             return sampler
 
         dataset = SpeechDataset(self.spec, self.frontend, cache=False, spare=list(islice(iter(cuts), SPARE_CLIPS)))
-        return SpeechLoader(dataset, _Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed})
+        return SpeechLoader(
+            dataset, _Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed}
+        )
 
     def _trainer(self) -> Any:
         return getattr(self, "trainer", None)
@@ -328,7 +215,14 @@ class SpeechDataModule(lightning.LightningDataModule):
         unfit = [c.id for c in cuts if not self._fits(c)]
         if unfit:
             shown = ", ".join(unfit[:8])
-            log.warning("%d of %d clips outside of %g to %g s left out: %s", len(unfit), len(cuts), self.min_seconds, self.max_seconds, shown)
+            log.warning(
+                "%d of %d clips outside of %g to %g s left out: %s",
+                len(unfit),
+                len(cuts),
+                self.min_seconds,
+                self.max_seconds,
+                shown,
+            )
         if cuts and len(unfit) == len(cuts):
             raise FmAudioError(f"cuts: no clip of {', '.join(paths)} lasts {self.min_seconds:g} to {self.max_seconds:g} s")
         return [c for c in cuts if self._fits(c)]

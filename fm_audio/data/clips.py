@@ -1,0 +1,152 @@
+"""One clip made ready, and clips made a batch: wave to log-mel, text to symbols, the corpus's alignment to whole frames."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fm_audio.audio import AudioSpec
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.cuts import wave_of_cut
+from fm_audio.data.text.arpabet import Arpabet
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.data.text.transfer import settle_pauses, transfer, whole_frames
+from fm_audio.types import FmAudioError
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SpeechClip:
+    """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None."""
+
+    id: str
+    text: str
+    speaker: str
+    symbols: Tensor
+    mel: Tensor
+    durations_frames: Tensor | None
+
+
+class SpeechDataset(Dataset):
+    """A list of cuts in, a SpeechBatch out.
+
+    Log-mels are rounded to float16 whether they are cached or not, so the first epoch, later ones and a resumed run see the same
+    numbers. `left_out` and `without_durations` hold the names of clips by reason, as far as this process has met them.
+    """
+
+    def __init__(
+        self, spec: AudioSpec, frontend: FrontEnd, cache: bool = True, worst_cost: float = 0.25, spare: Sequence[Cut] = ()
+    ) -> None:
+        self.spec, self.frontend, self.worst_cost, self.spare = spec, frontend, worst_cost, spare
+        self.left_out: dict[str, list[str]] = defaultdict(list)
+        self.without_durations: dict[str, list[str]] = defaultdict(list)
+        self._cache: dict[tuple, SpeechClip | None] | None = {} if cache else None
+
+    def __getitem__(self, cuts: Iterable[Cut]) -> SpeechBatch:
+        clips = [c for c in map(self.clip, cuts) if c is not None]
+        if not clips:
+            clips = list(islice((c for c in map(self.clip, self.spare) if c is not None), 1))
+        if not clips:
+            raise FmAudioError(
+                f"no clip of the corpus can be used: { {k: len(v) for k, v in self.left_out.items()} }; see the log"
+            )
+        return collate(clips, self.spec)
+
+    def clip(self, cut: Cut) -> SpeechClip | None:
+        """The clip of a cut, or None (counted and named) when it cannot be used."""
+        if self._cache is None:
+            return self._prepare(cut)
+        supervision = cut.supervisions[0]
+        key = (cut.id, supervision.speaker, supervision.text, cut.start, cut.duration)
+        if key not in self._cache:
+            self._cache[key] = self._prepare(cut)
+        return self._cache[key]
+
+    def _prepare(self, cut: Cut) -> SpeechClip | None:
+        supervision = cut.supervisions[0]
+        try:
+            wave = torch.from_numpy(wave_of_cut(cut, self.spec.sample_rate))
+        except FmAudioError as e:
+            return self._leave_out(cut, "unreadable", str(e))
+        mel = self.spec.log_mel(wave[None])[0].half()
+        if not torch.isfinite(mel).all():
+            return self._leave_out(cut, "not finite", "its samples hold values that are not numbers")
+        try:
+            symbols, durations = self._symbols(cut, wave, len(mel))
+        except FmAudioError as e:
+            return self._leave_out(cut, "text", str(e))
+        if len(symbols) > len(mel):
+            return self._leave_out(cut, "too fast", f"{len(symbols)} symbols in {len(mel)} frames")
+        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations)
+
+    def _symbols(self, cut: Cut, wave: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
+        """Symbol ids and, where the cut knows its alignment, whole frames for each of them."""
+        text = cut.supervisions[0].text
+        items = (cut.supervisions[0].alignment or {}).get("phone")
+        if items:
+            try:
+                ids, seconds = self._aligned(text, [i.symbol for i in items], [i.duration for i in items], wave)
+                return torch.tensor(ids), torch.tensor(whole_frames(seconds, frames))
+            except FmAudioError as e:
+                self._without_durations(cut, str(e))
+        return torch.tensor(self.frontend.encode(text).ids), None
+
+    def _aligned(self, text: str, phones: list[str], seconds: list[float], wave: Tensor) -> tuple[list[int], list[float]]:
+        """The alignment as it is where its phones are our symbols; carried over for ARPAbet; else FmAudioError."""
+        encoded = self.frontend.encode(text)
+        if encoded.symbols == phones:
+            return encoded.ids, seconds
+        if not isinstance(self.frontend, Arpabet):
+            raise FmAudioError(f"the corpus's phones are not the symbols of {type(self.frontend).__name__}")
+        moved = transfer(self.frontend, text, phones[1:-1], seconds)
+        if moved.mean_cost > self.worst_cost:
+            raise FmAudioError(f"its phones differ from its text (mean cost {moved.mean_cost:.2f}, at most {self.worst_cost})")
+        return moved.encoded.ids, settle_pauses(moved.encoded.symbols, moved.seconds, wave.numpy(), self.spec.sample_rate)
+
+    def _leave_out(self, cut: Cut, reason: str, why: str) -> None:
+        self.left_out[reason].append(cut.id)
+        log.warning(
+            "clip %s left out of training (%s, number %d of this kind): %s", cut.id, reason, len(self.left_out[reason]), why
+        )
+
+    def _without_durations(self, cut: Cut, why: str) -> None:
+        known = self.without_durations[why.split("(")[0].strip()]
+        known.append(cut.id)
+        log.warning("clip %s is used without its durations (number %d of this kind): %s", cut.id, len(known), why)
+
+
+def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
+    """Clips side by side; mel frames after a clip's end hold the log floor, symbols and durations 0."""
+    n, m = max(len(c.mel) for c in clips), max(len(c.symbols) for c in clips)
+    mel = torch.full((len(clips), n, spec.bands), spec.floor)
+    symbols, durations = torch.zeros(len(clips), m, dtype=torch.long), torch.zeros(len(clips), m, dtype=torch.long)
+    for i, c in enumerate(clips):
+        mel[i, : len(c.mel)] = c.mel.float()
+        symbols[i, : len(c.symbols)] = c.symbols
+        if c.durations_frames is not None:
+            durations[i, : len(c.symbols)] = c.durations_frames
+    frames = torch.tensor([len(c.mel) for c in clips])
+    lengths = torch.tensor([len(c.symbols) for c in clips])
+    return SpeechBatch(
+        ids=[c.id for c in clips],
+        texts=[c.text for c in clips],
+        speakers=[c.speaker for c in clips],
+        symbols=symbols,
+        symbols_mask=torch.arange(m) < lengths[:, None],
+        mel=mel,
+        mask=torch.arange(n) < frames[:, None],
+        durations_frames=durations,
+        has_durations=torch.tensor([c.durations_frames is not None for c in clips]),
+    )
