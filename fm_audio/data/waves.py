@@ -98,7 +98,7 @@ def audio_paths(source: str, exclude_speakers: frozenset[str] = frozenset()) -> 
     elif cuts.is_file() and ".jsonl" in cuts.name:
         paths = list(_cut_paths(cuts, exclude_speakers))
     else:
-        raise FmAudioError(f"{source}: no cuts.jsonl.gz and no manifest*.jsonl there; give a cut manifest or a folder that holds one")
+        raise FmAudioError(f"{source}: no cuts.jsonl.gz and no manifest*.jsonl there; give a folder that holds one")
     if not paths:
         raise FmAudioError(f"{source}: the manifest names no clips once speakers {sorted(exclude_speakers)} are left out")
     return paths
@@ -167,7 +167,7 @@ def _read(paths: Sequence[Path], sample_rate: int) -> tuple[np.ndarray, np.ndarr
 
 
 class RandomCrops(Dataset[Tensor]):
-    """Crop i is a pure function of (seed, i): clips drawn by length, places uniform, gain uniform in decibels without clipping."""
+    """Crop i is a pure function of (seed, i): clips drawn by length, place and decibels uniform, no clipping."""
 
     def __init__(self, bank: WaveBank, samples: int, gain_db: tuple[float, float], seed: int) -> None:
         self.bank, self.samples, self.gain_db, self.seed = bank, samples, gain_db, seed

@@ -1,7 +1,7 @@
 """Vocoders of the `transformers` library behind the decoder's seam: SpeechT5's HiFi-GAN and UnivNet.
 
-Both are read from a local folder written by `save_pretrained`. Neither knows masks, so the items of a batch are decoded one by one
-and an item alone sounds as in company. Needs `pip install fm-audio[transformers]`.
+Both are read from a local folder written by `save_pretrained`. Neither knows masks, so the items of a batch are decoded
+one by one and an item alone sounds as in company. Needs `pip install fm-audio[transformers]`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
 from fm_audio.types import FmAudioError, Frames, Mask, Wave
+
+LEAST_FRAMES = 4
+"""UnivNet reflects three frames at both edges."""
 
 
 class SpeechT5Vocoder(nn.Module):
@@ -33,7 +37,7 @@ class SpeechT5Vocoder(nn.Module):
 
 
 class UnivNetVocoder(nn.Module):
-    """`UnivNetModel` (for example `dg845/univnet-dev`, 24 kHz, 100 bands). Its noise is drawn from `seed`, anew for every item."""
+    """`UnivNetModel` (for example `dg845/univnet-dev`, 24 kHz, 100 bands). Its noise comes from `seed`, anew for every item."""
 
     def __init__(self, spec: AudioSpec, folder: str, seed: int = 0) -> None:
         super().__init__()
@@ -55,12 +59,13 @@ class UnivNetVocoder(nn.Module):
 
 
 def _one_by_one(x: Frames, mask: Mask, spec: AudioSpec, vocode: Callable[[Tensor], Tensor]) -> Wave:
-    """`vocode` (1 n bands) plain log-mel -> (1 s); its wave is cut or filled with zeros to n·hop."""
+    """`vocode` (1 n bands) plain log-mel -> (1 s), cut or filled with zeros to n·hop. Very short items gain frames of silence."""
     b, n, _ = x.shape
     out = x.new_zeros(b, spec.samples_of_frames(n))
     for i, frames in enumerate(mask.sum(1).tolist()):
         if frames:
-            wave = vocode(x[i : i + 1, :frames] * spec.std + spec.mean).reshape(-1)[: spec.samples_of_frames(frames)]
+            item = F.pad(x[i : i + 1, :frames], (0, 0, 0, max(0, LEAST_FRAMES - frames)), value=spec.floor)
+            wave = vocode(item * spec.std + spec.mean).reshape(-1)[: spec.samples_of_frames(frames)]
             out[i, : len(wave)] = wave
     return out
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,7 +30,7 @@ class Vocos(nn.Module):
     ) -> None:
         super().__init__()
         if not spec.centred:
-            raise FmAudioError("Vocos: the spec has centred=False, but its inverse STFT puts frame i on sample i·hop; use centred=True")
+            raise FmAudioError("Vocos: its inverse STFT puts frame i on sample i·hop; use a spec with centred=True")
         self.spec = spec
         self.backbone = VocosBackbone(spec.bands, width, layers, hidden)
         self.head = ISTFTHead(width, spec.n_fft, spec.hop_samples, spec.window_samples, magnitude_limit)
@@ -47,7 +48,7 @@ class Vocos(nn.Module):
 
 
 class VocosBackbone(nn.Module):
-    """(b n bands) -> (b n width). Every convolution sees zeros where an item has no frame, as it does past the end of one alone."""
+    """(b n bands) -> (b n width). Every convolution sees zeros past an item's end, as it does when the item is alone."""
 
     def __init__(self, bands: int, width: int, layers: int, hidden: int) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class VocosBackbone(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width, eps=1e-6)
         self.apply(_initialise)
 
-    def forward(self, x: Frames, mask: Mask) -> Frames:
+    def forward(self, x: Frames, mask: Mask) -> Float[Tensor, "b n width"]:
         drop = ~mask[..., None]
         h = self.norm(_along_time(self.embed, x.masked_fill(drop, 0.0)))
         for block in self.convnext:
@@ -97,7 +98,7 @@ class ISTFTHead(nn.Module):
             return self.istft(torch.polar(magnitude, phase), mask)
 
 
-def _along_time(conv: nn.Conv1d, h: Frames) -> Frames:
+def _along_time(conv: nn.Conv1d, h: Float[Tensor, "b n i"]) -> Float[Tensor, "b n o"]:
     return rearrange(conv(rearrange(h, "b n d -> b d n")), "b d n -> b n d")
 
 

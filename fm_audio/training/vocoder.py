@@ -1,10 +1,12 @@
 """Training a vocoder: first reconstruction alone, then against discriminators.
 
-    generator       λ · Σ_scales |log-mel(wave) − log-mel(decoded)| + hinge + |features(wave) − features(decoded)|
-    discriminators  max(0, 1 − D(wave)) + max(0, 1 + D(decoded))
+    generator       u(mel loss) + λ · mean_k u(max(0, 1 − D_k(decoded)) + φ · |features_k(wave) − features_k(decoded)|)
+    discriminators  Σ_k max(0, 1 − D_k(wave)) + max(0, 1 + D_k(decoded))
 
-Vocos (Siuzdak 2023, arXiv 2306.00814, section 3.3) with the mel loss at several scales of DAC (Kumar et al. 2023). Batches are
-waves (b s); the log-mel comes from the decoder's own mel contract.
+u(loss) is the gradient of a loss at the decoded wave, scaled to length 1: the balancer of EnCodec (Défossez et al. 2022, arXiv
+2210.13438, section 3.4). Unbalanced, the logarithm's gradient outweighs a period discriminator's a hundredfold, and a short
+training never learns pulses. Losses as in Vocos (Siuzdak 2023, arXiv 2306.00814, section 3.3), the mel loss at several scales.
+Batches are waves (b s); the log-mel comes from the decoder's own mel contract.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ from typing import Any
 
 import lightning
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.waves import margin_frames
-from fm_audio.training.discriminators import Judgement
 from fm_audio.types import Frames, Wave, length_mask
+
+
+LOSS_FLOOR = 1e-2
+"""Below this magnitude (88 dB under a full sine) nothing is heard, and the logarithm's gradient would drown the rest."""
 
 
 class VocoderModule(lightning.LightningModule):
@@ -43,9 +49,8 @@ class VocoderModule(lightning.LightningModule):
         lr: float = 5e-4,
         discriminator_lr: float = 5e-4,
         betas: tuple[float, float] = (0.8, 0.99),
-        mel_weight: float = 45.0,
-        adversarial_weight: float = 1.0,
-        feature_weight: float = 1.0,
+        adversarial_weight: float = 4.0,
+        feature_weight: float = 5.0,
         ema_decay: float = 0.999,
         clip_norm: float = 10.0,
         saved_samples: int = 2,
@@ -57,7 +62,7 @@ class VocoderModule(lightning.LightningModule):
         self.reconstruction = MultiScaleMelLoss(decoder.spec.sample_rate)
         self.total_steps, self.adversarial_start_steps = total_steps, adversarial_start_steps
         self.lr, self.discriminator_lr, self.betas = lr, discriminator_lr, betas
-        self.mel_weight, self.adversarial_weight, self.feature_weight = mel_weight, adversarial_weight, feature_weight
+        self.adversarial_weight, self.feature_weight = adversarial_weight, feature_weight
         self.ema_decay, self.clip_norm, self.saved_samples = ema_decay, clip_norm, saved_samples
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
@@ -75,17 +80,12 @@ class VocoderModule(lightning.LightningModule):
         adversarial = steps >= self.adversarial_start_steps
         if adversarial:
             self._step(discriminator, self.discriminators, self.discriminator_loss(wave, decoded.detach()), self.discriminator_lr)
-        losses = {"mel": self.mel_weight * self.reconstruction(wave, decoded)}
-        if adversarial:
-            self.discriminators.requires_grad_(False)
-            losses |= self.adversarial_losses(wave, decoded)
-            self.discriminators.requires_grad_(True)
-        self._step(generator, self.decoder, torch.stack(list(losses.values())).sum(), self.lr)
+        pull = self.pull(wave, decoded.detach(), adversarial)
+        self._step(generator, self.decoder, (pull * decoded).sum(), self.lr)
         self._average()
         self.steps += 1
-        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, prog_bar=True)
 
-    def pair(self, batch: Wave) -> tuple[Wave, Frames]:
+    def pair(self, batch: Wave) -> tuple[Float[Tensor, "b inner"], Frames]:
         """Crops with margins (b s) -> inner wave (b n·hop) and its log-mel (b n bands), which no edge has touched."""
         spec: AudioSpec = self.decoder.spec
         margin = margin_frames(spec)
@@ -97,16 +97,30 @@ class VocoderModule(lightning.LightningModule):
     def discriminator_loss(self, wave: Wave, decoded: Wave) -> Tensor:
         """Hinge loss, summed over the discriminators."""
         real, fake = self.discriminators(wave), self.discriminators(decoded)
-        loss = sum(F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for (r, _), (f, _) in zip(real, fake, strict=True))
-        self.log("train/discriminator", loss.detach() / len(real), prog_bar=True)
-        return loss
+        terms = [F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for (r, _), (f, _) in zip(real, fake, strict=True)]
+        loss = torch.stack(terms)
+        self.log("train/discriminator", loss.detach().mean(), prog_bar=True)
+        return loss.sum()
 
-    def adversarial_losses(self, wave: Wave, decoded: Wave) -> dict[str, Tensor]:
+    def pull(self, wave: Wave, decoded: Wave, adversarial: bool) -> Wave:
+        """The direction (b s) in which the decoded wave should not go: unit gradients of the mel loss and of each judge."""
+        decoded = decoded.requires_grad_()
+        mel = self.reconstruction(wave, decoded)
+        self.log("train/mel", mel.detach(), prog_bar=True)
+        pull = unit_gradient(mel, decoded)
+        if not adversarial:
+            return pull
+        self.discriminators.requires_grad_(False)
         with torch.no_grad():
             real = self.discriminators(wave)
         fake = self.discriminators(decoded)
-        hinge = torch.stack([F.relu(1 - logits.float()).mean() for logits, _ in fake]).sum()
-        return {"hinge": self.adversarial_weight * hinge, "features": self.feature_weight * feature_distance(real, fake)}
+        self.discriminators.requires_grad_(True)
+        hinges = [F.relu(1 - logits.float()).mean() for logits, _ in fake]
+        features = [feature_distance(r, f) for (_, r), (_, f) in zip(real, fake, strict=True)]
+        self.log("train/hinge", torch.stack(hinges).detach().mean(), prog_bar=True)
+        self.log("train/features", torch.stack(features).detach().mean(), prog_bar=True)
+        judges = [unit_gradient(h + self.feature_weight * f, decoded) for h, f in zip(hinges, features, strict=True)]
+        return pull + self.adversarial_weight * torch.stack(judges).mean(0)
 
     def validation_step(self, batch: Wave, batch_index: int) -> None:
         """Mel distance in the contract's own normalised units, and the multi-scale distance, of the averaged decoder."""
@@ -141,17 +155,21 @@ class VocoderModule(lightning.LightningModule):
 
 
 class MultiScaleMelLoss(nn.Module):
-    """Mean absolute difference of log-mels at several window lengths, hop a quarter of the window (DAC, section 3.3)."""
+    """Mean absolute difference of log-mels at several window lengths, hop a quarter of the window (DAC, section 3.3).
+
+    No window is shorter than about two pitch periods: where the pulses of a steady vowel fall cannot be read from a mel, and a
+    loss that sees single pulses teaches the decoder to make none.
+    """
 
     def __init__(
         self,
         sample_rate: int,
-        windows: Sequence[int] = (2048, 1024, 512, 256, 128, 64),
-        bands: Sequence[int] = (160, 100, 64, 32, 16, 8),
+        windows: Sequence[int] = (2048, 1024, 512),
+        bands: Sequence[int] = (160, 100, 64),
     ) -> None:
         super().__init__()
         self.specs = [
-            AudioSpec(sample_rate=sample_rate, n_fft=w, window_samples=w, hop_samples=w // 4, bands=m)
+            AudioSpec(sample_rate=sample_rate, n_fft=w, window_samples=w, hop_samples=w // 4, bands=m, log_floor=LOSS_FLOOR)
             for w, m in zip(windows, bands, strict=True)
         ]
 
@@ -161,11 +179,15 @@ class MultiScaleMelLoss(nn.Module):
         return torch.stack(terms).mean()
 
 
-def feature_distance(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
-    """Mean absolute difference of the features, averaged over layers and summed over discriminators."""
-    pairs = [list(zip(r, f, strict=True)) for (_, r), (_, f) in zip(real, fake, strict=True)]
-    terms = [torch.stack([(f.float() - r.float()).abs().mean() for r, f in layers]).mean() for layers in pairs]
-    return torch.stack(terms).sum()
+def feature_distance(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of one discriminator's features, averaged over its layers."""
+    return torch.stack([(f.float() - r.float()).abs().mean() for r, f in zip(real, fake, strict=True)]).mean()
+
+
+def unit_gradient(loss: Tensor, wave: Tensor) -> Tensor:
+    """The gradient of a scalar at the wave, scaled to length 1 (zero where the loss is flat)."""
+    (gradient,) = torch.autograd.grad(loss, wave)
+    return gradient / gradient.norm().clamp(min=1e-12)
 
 
 def half_cosine(progress: float) -> float:
