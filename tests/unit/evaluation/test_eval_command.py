@@ -107,7 +107,7 @@ def test_what_cannot_be_done_is_one_clear_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "broken.jsonl").write_text('{"audio": "a.wav", "text": "a"}\n{"text": "b"}\n')
-    (tmp_path / "mute.jsonl").write_text('{"audio": "a.wav"}\n')
+    (tmp_path / "mute.jsonl").write_text(json.dumps({"audio": str(RECORDED / "000.opus")}) + "\n")
     (tmp_path / "gone.jsonl").write_text('{"audio": "gone.wav", "text": "gone"}\n')
     filled = [a.format(tmp=tmp_path, data=RECORDED / "manifest.jsonl", voice=tiny_voice) for a in arguments]
     if "--judge" not in filled:
