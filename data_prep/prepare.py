@@ -43,11 +43,11 @@ class Options:
     workers: int = 1
 
 
-def add_arguments(parser: argparse.ArgumentParser, licence: str | None = None) -> None:
+def add_arguments(parser: argparse.ArgumentParser, licence: str = "unstated") -> None:
     """The options that all corpus scripts take."""
     parser.add_argument("raw", type=Path, metavar="RAW", help="folder of the corpus as published")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for cuts.jsonl.gz, validation.jsonl.gz and report.json")
-    parser.add_argument("--licence", default=licence, required=licence is None, help="licence of the speech, e.g. CC0-1.0")
+    parser.add_argument("--licence", default=licence, help=f"licence of the speech, such as CC0-1.0 ({licence})")
     parser.add_argument("--synthetic", action="store_true", help="the speech was made by a machine")
     parser.add_argument(
         "--trim-seconds", type=float, metavar="MARGIN", help="leave at most MARGIN seconds of silence at the ends"

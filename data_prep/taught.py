@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     teacher = _teacher(args.teacher, args.model)
     known = teacher.voices()
-    unknown = [v for v in args.voice if v not in known]
+    unknown = [part for v in args.voice for part in v.split("+") if part not in known]
     if unknown and args.teacher in ("kokoro", "piper"):
         raise FmAudioError(f"--voice {unknown[0]}: {args.teacher} has {', '.join(known)}")
     plan = Plan(tuple(args.voice or known), args.slowest, args.fastest, args.seed)
