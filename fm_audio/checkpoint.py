@@ -80,17 +80,45 @@ def load_model(folder: str | os.PathLike[str]) -> nn.Module:
 def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     """Give a model the weights of a folder, to train on from there.
 
-    Embeddings may have more rows than the folder's: new speakers and symbols stand after the old ones and keep their start.
+    Embeddings may have more rows than the folder's: new speakers and symbols keep their start. Speakers are matched by name, where
+    the model has `speakers` {name: row of speaker.weight}. Raises FmAudioError when anything else differs.
     """
-    ours = model.state_dict()
-    state = _read_weights(Path(folder) / WEIGHTS)
+    folder = Path(folder)
+    node, ours = read_config(folder)["model"], model.state_dict()
+    _require_same_parts(folder, model, node)
+    state = _read_weights(folder / WEIGHTS)
     tables = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Embedding)}
+    speaker_rows = _speaker_rows(folder, model, node)
     for key in tables & set(state):
-        old, new = state[key], ours[key]
-        if old.shape[1:] == new.shape[1:] and len(old) < len(new):
-            state[key] = torch.cat([old, new[len(old) :].cpu()])
-    _require_matching(Path(folder), ours, state)
+        old, new = state[key], ours[key].cpu().clone()
+        if old.shape[1:] == new.shape[1:] and len(old) <= len(new):
+            new[speaker_rows if key == "speaker.weight" and speaker_rows else list(range(len(old)))] = old
+            state[key] = new
+    _require_matching(folder, ours, state)
     model.load_state_dict(state)
+
+
+def _speaker_rows(folder: Path, model: nn.Module, node: Node) -> list[int]:
+    """Where the model keeps each of the folder's speakers; empty when there are none to match."""
+    theirs, ours = (node.get("init_args") or {}).get("speakers"), getattr(model, "speakers", None)
+    if theirs is None or ours is None:
+        return []
+    lost = [name for name in theirs if name not in ours]
+    if lost:
+        raise FmAudioError(f"{folder}: its speakers {', '.join(lost)} are not in the new list; keep all of them and add new ones at the end")
+    return [ours[name] for name in theirs]
+
+
+def _require_same_parts(folder: Path, model: nn.Module, node: Node) -> None:
+    """The same class, front-end and mel contract: their weights have the same meaning, not only the same shapes."""
+    parts = {"": (model, node), **{name: (getattr(model, name, None), part) for name, part in (node.get("init_args") or {}).items()}}
+    for name, (ours, theirs) in parts.items():
+        if ours is not None and isinstance(theirs, Mapping) and "class_path" in theirs:
+            path = f"{type(ours).__module__}.{type(ours).__qualname__}"
+            if path != theirs["class_path"]:
+                raise FmAudioError(f"{folder}: its {name or 'model'} is a {theirs['class_path']}, the recipe's a {path}; use the same")
+        elif is_dataclass(ours) and isinstance(theirs, Mapping) and ours != _construct(type(ours), theirs):  # type: ignore[arg-type]
+            raise FmAudioError(f"{folder}: its {name} is {_construct(type(ours), theirs)}, the recipe's is {ours}; use the same")  # type: ignore[arg-type]
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -168,8 +169,26 @@ def test_training_goes_on_with_new_speakers(tiny_voice: Path) -> None:
     assert torch.equal(new["speaker.weight"], torch.cat([old["speaker.weight"], clara[None]]))
     assert all(torch.equal(new[key], old[key]) for key in old if key != "speaker.weight")
     node["init_args"]["speakers"] = ["anna"]
-    with pytest.raises(FmAudioError, match="speaker.weight is"):
+    with pytest.raises(FmAudioError, match="its speakers bert are not in the new list"):
         load_into(instantiate(node), tiny_voice)
+
+
+def test_speakers_are_matched_by_name_and_the_rest_must_be_the_same(tiny_voice: Path) -> None:
+    node = copy.deepcopy(read_config(tiny_voice)["model"])
+    old = load_model(tiny_voice)
+    node["init_args"]["speakers"] = ["clara", "bert", "anna"]
+    model = instantiate(node)
+    load_into(model, tiny_voice)
+    for name in ("anna", "bert"):
+        rows = model.speaker.weight[model.speakers[name]], old.speaker.weight[old.speakers[name]]
+        assert torch.equal(*rows), name
+    for key, value, message in (
+        ("frontend", {"class_path": "fm_audio.data.text.characters.Characters"}, "its frontend is a fm_audio.data.text.arpabet.Arpabet"),
+        ("spec", {"bands": 8, "mean": -1.0}, "its spec is"),
+        ("text_width", 32, "does not fit the model"),
+    ):
+        with pytest.raises(FmAudioError, match=message):
+            load_into(instantiate({**node, "init_args": {**node["init_args"], key: value}}), tiny_voice)
 
 
 def test_a_lightning_checkpoint_gives_its_weights_and_runs_no_code(tmp_path: Path, model: torch.nn.Module) -> None:
