@@ -115,7 +115,8 @@ def _filters(spec: AudioSpec, device: torch.device) -> Tensor:
     to_mel, to_hz = (_htk_mel, _htk_hz) if spec.filter_scale == "htk" else (_slaney_mel, _slaney_hz)
     fmax_hz = spec.fmax_hz or spec.sample_rate / 2
     bins_hz = np.linspace(0, spec.sample_rate / 2, spec.n_fft // 2 + 1)
-    edges_hz = to_hz(np.linspace(*to_mel(np.array([spec.fmin_hz, fmax_hz])), spec.bands + 2))
+    lowest, highest = to_mel(np.array([spec.fmin_hz, fmax_hz])).tolist()
+    edges_hz = to_hz(np.linspace(lowest, highest, spec.bands + 2))
     width_hz = np.diff(edges_hz)
     slopes = edges_hz[:, None] - bins_hz[None, :]
     rising, falling = -slopes[:-2] / width_hz[:-1, None], slopes[2:] / width_hz[1:, None]

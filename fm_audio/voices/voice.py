@@ -66,7 +66,7 @@ class Voice:
     @overload
     def say_detailed(self, text: Sequence[str], **how: Any) -> list[Spoken]: ...
     @torch.inference_mode()
-    def say_detailed(
+    def say_detailed(  # type: ignore[misc]  # the overloads only tell apart what comes back
         self,
         text: str | Sequence[str],
         seed: int | Sequence[int] = 0,
@@ -113,7 +113,7 @@ class Voice:
         return spoken[0] if isinstance(text, str) else spoken
 
     def _sampling(self, steps: int | None, guidance: float | None, temperature: float | None) -> Sampling:
-        given = {"steps": steps, "guidance": guidance, "temperature": temperature}
+        given: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
         return replace(self.sampling, **{k: v for k, v in given.items() if v is not None})
 
     def _speaker(self, voice: str) -> str:
