@@ -18,7 +18,6 @@ from fm_audio.audio import AudioSpec
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.training.checkpoints import WholeCheckpoints
 from fm_audio.training.parser import RecipeParser
-from fm_audio.types import FmAudioError
 
 SHARED = {
     "spec": ("data.init_args.spec", "model.init_args.task.init_args.spec", "model.init_args.decoder.init_args.spec"),
@@ -59,11 +58,6 @@ class RecipeCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint gives numbers only; what is built stands in the recipe."""
-
-    def before_instantiate_classes(self) -> None:
-        missing = [name for name in ("model", "data") if not self._get(self.config, name)]
-        if missing:
-            raise FmAudioError(f"recipe: no {' and no '.join(missing)}; give one, as in fm-audio fit --config recipes/….yaml")
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         plugins = self._get(self.config_init, "trainer").get("plugins") or []

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class FlowModule(L.LightningModule):
     """Trains any task: AdamW, linear warm-up, cosine to `final_learning_rate` at `total_steps`.
 
-    All randomness of a step (noise, t, dropped conditions, dropout) is seeded by (seed, step, rank), so a resumed run needs no
-    memory of the generator's state to go on exactly as the uninterrupted one.
+    All randomness of a batch (noise, t, dropped conditions, dropout) is seeded by (seed, number of the batch, rank), so a resumed run
+    needs no memory of the generator's state to go on exactly as the uninterrupted one.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class FlowModule(L.LightningModule):
             load_into(task, start_from)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        generator = self._seeded(self.global_step)
+        generator = self._seeded(self.trainer.fit_loop.epoch_loop.total_batch_idx)
         losses = self.task.loss(batch, generator)  # type: ignore[operator]
         self._log("train", losses, len(batch))
         return losses["loss"] * self._share(len(batch))
@@ -68,8 +68,8 @@ class FlowModule(L.LightningModule):
         low = self.final_learning_rate / self.learning_rate
         return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * gone))
 
-    def _seeded(self, step: int) -> torch.Generator:
-        seed = (self.seed * 1_000_003 + step) * 1_009 + self.global_rank
+    def _seeded(self, batch: int) -> torch.Generator:
+        seed = (self.seed * 1_000_003 + batch) * 1_009 + self.global_rank
         torch.manual_seed(seed)
         return torch.Generator(device=self.device).manual_seed(seed)
 

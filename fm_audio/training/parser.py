@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
@@ -15,6 +15,7 @@ from fm_audio.types import FmAudioError
 
 _CLASS = re.compile(r"class_path '([\w.]+)'")
 _REFUSED = re.compile(r"(?:Option '|does not accept option '|unrecognized arguments: --)([\w.]+)")
+_GROUP = re.compile(r"Group '([\w.]+)' does not accept option '(\w+)'")
 _NOISE = re.compile(r"^(Subtypes:|Given value|Expected a <class 'NoneType'>|Errors:|Does not validate)")
 LONGEST = 300
 
@@ -30,8 +31,9 @@ class RecipeParser(LightningArgumentParser):
         raise FmAudioError(f"recipe: {explain(message, known)}; see fm-audio fit --help") from ex
 
 
-def explain(message: str, known: Iterable[str]) -> str:
+def explain(message: str, known: Collection[str]) -> str:
     """jsonargparse's message in one line. `known` are the keys of the recipe, dotted."""
+    message = _GROUP.sub(r"does not accept option '\1.\2'", message)
     found = _REFUSED.search(message)
     if found is None:
         lines = [line.strip(" -") for line in message.splitlines()]
@@ -40,10 +42,9 @@ def explain(message: str, known: Iterable[str]) -> str:
     owners = _CLASS.findall(message[: found.start()])
     if owners:
         return f"{owners[-1]} takes no {given!r}{_nearest(given, parameters(owners[-1]))}"
-    keys = {key.partition(".")[0] for key in known} if given.partition(".")[0] not in _tops(known) else set(known)
-    if given.partition(".")[0] not in _tops(known):
-        given = given.partition(".")[0]
-    return f"there is no key {given!r}{_nearest(given, keys)}"
+    top = given.partition(".")[0]
+    tops = {key.partition(".")[0] for key in known}
+    return f"there is no key {given!r}{_nearest(given, known)}" if top in tops else f"there is no key {top!r}{_nearest(top, tops)}"
 
 
 def parameters(class_path: str) -> list[str]:
@@ -53,10 +54,6 @@ def parameters(class_path: str) -> list[str]:
         return list(inspect.signature(getattr(import_module(module), name)).parameters)
     except (ImportError, AttributeError, ValueError):
         return []
-
-
-def _tops(keys: Iterable[str]) -> set[str]:
-    return {key.partition(".")[0] for key in keys}
 
 
 def _nearest(given: str, keys: Iterable[str]) -> str:

@@ -93,7 +93,7 @@ def test_an_unknown_key_names_the_nearest(change: tuple[str, str], message: str,
         (["--config", str(SMOKE), "--trainer.max_stepz", "3"], "did you mean trainer.max_steps?"),
         (["--config", str(SMOKE), "--trainer.max_steps", "many"], "trainer.max_steps"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
-        ([], "no model and no data"),
+        ([], "required: fit.data, fit.model"),
     ],
     ids=["key", "value", "file", "nothing"],
 )
@@ -155,6 +155,30 @@ def test_the_picture_draws_the_borders_of_the_symbols() -> None:
     figure = draw(np.zeros((9, 4)), np.zeros((7, 4)), np.array([2, 3, 4]), "text")
     borders = figure.axes[0].collections[0].get_segments()
     assert [segment[0][0] for segment in borders] == [2, 5]
+
+
+def test_pictures_and_sound_go_to_every_logger_that_can_show_them(tmp_path: Path) -> None:
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.loggers import CSVLogger, WandbLogger
+
+    from fm_audio.training.callbacks import SpokenSentences
+
+    class Offline(WandbLogger):
+        """W&B without the package: what it is asked to log."""
+
+        def __init__(self) -> None:
+            self.asked: list[tuple[str, str, Any]] = []
+
+        def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
+            self.asked.append((key, "image", step))
+
+        def log_audio(self, key: str, audios: list[Any], step: int | None = None, **kwargs: Any) -> None:
+            self.asked.append((key, "audio", kwargs["sample_rate"]))
+
+    wandb = Offline()
+    trainer = Trainer(accelerator="cpu", logger=[CSVLogger(tmp_path), wandb], enable_checkpointing=False, default_root_dir=tmp_path)
+    SpokenSentences()._log(trainer, "sentence0", None, torch.zeros(10).numpy(), 24000)
+    assert wandb.asked == [("mel/sentence0", "image", 0), ("audio/sentence0", "audio", [24000])]
 
 
 @pytest.mark.gpu

@@ -15,7 +15,7 @@ from fm_audio.training.checkpoints import WholeCheckpoints
 from fm_audio.types import FmAudioError
 from tests.recipes.commands import command, in_processes, recipe_with
 
-STEPS, SAVED_EVERY, KILLED_AT = 260, 20, 53  # the last checkpoint before the kill is that of step 40
+STEPS, SAVED_EVERY, KILLED_AT = 272, 17, 60  # the last checkpoint before the kill is that of step 51
 
 
 def run(folder: Path, data: Path, *arguments: str, name: str, dies_after: int = 0) -> list[dict[str, Any]]:
@@ -29,6 +29,8 @@ def run(folder: Path, data: Path, *arguments: str, name: str, dies_after: int = 
         recipe["model"]["init_args"] |= {"total_steps": STEPS, "warmup_steps": 50}
         recipe["model"]["init_args"]["task"]["init_args"] |= {"dropout": 0.2, "condition_drop": 0.3}
         recipe["trainer"] |= {"max_steps": STEPS, "val_check_interval": 70, "enable_progress_bar": False}
+        saving = next(c for c in recipe["trainer"]["callbacks"] if c["class_path"].endswith("ModelCheckpoint"))
+        saving["init_args"]["every_n_train_steps"] = SAVED_EVERY
         recipe["trainer"]["callbacks"].append(witness)
 
     recipe = recipe_with(folder / f"{name}.yaml", change)
