@@ -91,7 +91,22 @@ def decode(source: Path, target: Path) -> None:
 
 
 def _ffmpeg(source: Path, target: Path) -> None:
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "g722", "-i", source, "-ar", str(RATE_HZ), "-f", "flac", target]
+    command = [
+        "ffmpeg",
+        "-nostdin",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "g722",
+        "-i",
+        str(source),
+        "-ar",
+        str(RATE_HZ),
+        "-f",
+        "flac",
+        str(target),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         target.unlink(missing_ok=True)

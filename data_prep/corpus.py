@@ -21,7 +21,12 @@ Read = Callable[[Path, Refuse], list[Clip]]
 
 def prepare_corpus(name: str, about: str, example: str, licence: str, read: Read, argv: Sequence[str] | None) -> None:
     """The main function of a corpus: `read(raw, refuse)` finds the clips, the rest is the same for all."""
-    parser = argparse.ArgumentParser(f"python -m data_prep.{name}", description=about, epilog=f"example: {example}")
+    parser = argparse.ArgumentParser(
+        f"python -m data_prep.{name}",
+        description=about,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_arguments(parser, licence)
     args = parser.parse_args(argv)
     options = options_of(args)

@@ -15,7 +15,9 @@ EXAMPLE = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m data_prep.custom", description=__doc__, epilog=EXAMPLE)
+    parser = argparse.ArgumentParser(
+        "python -m data_prep.custom", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_arguments(parser)
     parser.add_argument("--speaker", default="speaker", help="whose voice it is, where the layout does not say")
     parser.add_argument("--language", default="en")

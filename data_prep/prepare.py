@@ -105,7 +105,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
 
 def prepare(clips: Iterable[Clip], out: Path, options: Options, report: Report) -> Report:
     """Measure, check, trim and write. `report` may already name lines that the layout refused."""
-    cuts, validation = [], []
+    cuts: list[Any] = []
+    validation: list[Any] = []
     wanted = list(_wanted(clips, options, report))
     seen: dict[str, str] = {}
     ids: set[str] = set()

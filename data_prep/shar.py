@@ -30,7 +30,9 @@ def export(cuts: Path, out: Path, shard_clips: int = 1000, audio_format: str = "
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m data_prep.shar", description=__doc__, epilog=EXAMPLE)
+    parser = argparse.ArgumentParser(
+        "python -m data_prep.shar", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cuts", type=Path, metavar="CUTS", help="cuts.jsonl.gz")
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder for the shards")
     parser.add_argument("--shard-clips", type=int, default=1000)

@@ -69,7 +69,9 @@ def tone(symbol: str, units: int, speaker: int, symbols: Sequence[str], rate: in
 def main(argv: Sequence[str] | None = None) -> None:
     from fm_audio.checkpoint import instantiate
 
-    parser = argparse.ArgumentParser("python -m data_prep.synthetic", description=__doc__, epilog=EXAMPLE)
+    parser = argparse.ArgumentParser(
+        "python -m data_prep.synthetic", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--speakers", type=int, default=2)

@@ -111,7 +111,8 @@ class Kokoro:
         missing = [n for n in names if n not in self._styles]
         if missing:
             raise FmAudioError(f"voice {missing[0]}: kokoro's folder has {', '.join(self.voices())}")
-        return np.mean([np.fromfile(self._styles[n], dtype="<f4").reshape(510, 256) for n in names], axis=0, dtype=np.float32)
+        styles = np.stack([np.fromfile(self._styles[n], dtype="<f4").reshape(510, 256) for n in names])
+        return styles.mean(0)
 
     @cached_property
     def _session(self) -> Any:
