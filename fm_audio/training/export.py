@@ -21,7 +21,7 @@ HELD = ("task", "decoder")  # what a Lightning module holds and a model folder k
 
 
 def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str, Any] | None = None, half: bool = True) -> Path:
-    """Write `out` from `run`; `checkpoint` defaults to RUN/checkpoints/last.ckpt; `extra` joins config.json (voices, vocoder …)."""
+    """Write `out` from `run`; `checkpoint` defaults to RUN/checkpoints/last.ckpt; `extra` joins config.json (voices, …)."""
     config = run / "config.yaml"
     if not config.is_file():
         raise FmAudioError(f"{run}: no config.yaml there; give the folder that `fm-audio fit` logged to")
@@ -35,7 +35,8 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
     # What stands once at the top of a recipe is left out where it was handed to.
     handed = {key: recipe[key] for key, targets in SHARED.items() if f"model.init_args.{held}.init_args.{key}" in targets}
     node["init_args"] = node.get("init_args", {}) | handed
-    prefix = f"{held}."
+    # A module that averages its decoder by hand keeps the mean under its own name.
+    prefix = "averaged." if any(key.startswith("averaged.") for key in weights) else f"{held}."
     state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
     return save_model(out, node, state, extra=extra, half=half)
 

@@ -25,8 +25,8 @@ from torch.nn import functional as F
 
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.waves import margin_frames
+from fm_audio.training.discriminators import Judgement
 from fm_audio.types import Frames, Wave, length_mask
-
 
 LOSS_FLOOR = 1e-2
 """Below this magnitude (88 dB under a full sine) nothing is heard, and the logarithm's gradient would drown the rest."""
@@ -49,7 +49,7 @@ class VocoderModule(lightning.LightningModule):
         lr: float = 5e-4,
         discriminator_lr: float = 5e-4,
         betas: tuple[float, float] = (0.8, 0.99),
-        adversarial_weight: float = 4.0,
+        adversarial_weight: float = 1.0,
         feature_weight: float = 5.0,
         ema_decay: float = 0.999,
         clip_norm: float = 10.0,
@@ -74,13 +74,14 @@ class VocoderModule(lightning.LightningModule):
 
     def training_step(self, batch: Wave, batch_index: int) -> None:
         generator, discriminator = self.optimizers()  # type: ignore[misc]
-        steps = int(self.steps)
         wave, x = self.pair(batch)
         decoded = self.decoder(x)
-        adversarial = steps >= self.adversarial_start_steps
-        if adversarial:
-            self._step(discriminator, self.discriminators, self.discriminator_loss(wave, decoded.detach()), self.discriminator_lr)
-        pull = self.pull(wave, decoded.detach(), adversarial)
+        heard = decoded.detach().requires_grad_()
+        pull = self.mel_pull(wave, heard)
+        if int(self.steps) >= self.adversarial_start_steps:
+            real, fake = self.discriminators(wave), self.discriminators(heard)
+            pull = pull + self.adversarial_weight * self.adversarial_pull(real, fake, heard)
+            self._step(discriminator, self.discriminators, self.discriminator_loss(real, fake), self.discriminator_lr)
         self._step(generator, self.decoder, (pull * decoded).sum(), self.lr)
         self._average()
         self.steps += 1
@@ -94,33 +95,26 @@ class VocoderModule(lightning.LightningModule):
         cut = spec.samples_of_frames(margin)
         return batch[:, cut:-cut], x
 
-    def discriminator_loss(self, wave: Wave, decoded: Wave) -> Tensor:
-        """Hinge loss, summed over the discriminators."""
-        real, fake = self.discriminators(wave), self.discriminators(decoded)
-        terms = [F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for (r, _), (f, _) in zip(real, fake, strict=True)]
-        loss = torch.stack(terms)
-        self.log("train/discriminator", loss.detach().mean(), prog_bar=True)
-        return loss.sum()
-
-    def pull(self, wave: Wave, decoded: Wave, adversarial: bool) -> Wave:
-        """The direction (b s) in which the decoded wave should not go: unit gradients of the mel loss and of each judge."""
-        decoded = decoded.requires_grad_()
-        mel = self.reconstruction(wave, decoded)
+    def mel_pull(self, wave: Wave, heard: Wave) -> Wave:
+        """Unit gradient (b s) of the mel loss at the wave `heard`."""
+        mel = self.reconstruction(wave, heard)
         self.log("train/mel", mel.detach(), prog_bar=True)
-        pull = unit_gradient(mel, decoded)
-        if not adversarial:
-            return pull
-        self.discriminators.requires_grad_(False)
-        with torch.no_grad():
-            real = self.discriminators(wave)
-        fake = self.discriminators(decoded)
-        self.discriminators.requires_grad_(True)
+        return unit_gradient(mel, heard)
+
+    def adversarial_pull(self, real: Sequence[Judgement], fake: Sequence[Judgement], heard: Wave) -> Wave:
+        """Mean of every judge's unit gradient (b s) at the wave `heard`; hinge and feature distance together make one judge."""
         hinges = [F.relu(1 - logits.float()).mean() for logits, _ in fake]
         features = [feature_distance(r, f) for (_, r), (_, f) in zip(real, fake, strict=True)]
         self.log("train/hinge", torch.stack(hinges).detach().mean(), prog_bar=True)
         self.log("train/features", torch.stack(features).detach().mean(), prog_bar=True)
-        judges = [unit_gradient(h + self.feature_weight * f, decoded) for h, f in zip(hinges, features, strict=True)]
-        return pull + self.adversarial_weight * torch.stack(judges).mean(0)
+        losses = [h + self.feature_weight * f for h, f in zip(hinges, features, strict=True)]
+        return torch.stack([unit_gradient(loss, heard) for loss in losses]).mean(0)
+
+    def discriminator_loss(self, real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
+        """Hinge loss, summed over the discriminators."""
+        terms = [F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for (r, _), (f, _) in zip(real, fake, strict=True)]
+        self.log("train/discriminator", torch.stack(terms).detach().mean(), prog_bar=True)
+        return torch.stack(terms).sum()
 
     def validation_step(self, batch: Wave, batch_index: int) -> None:
         """Mel distance in the contract's own normalised units, and the multi-scale distance, of the averaged decoder."""
@@ -181,12 +175,12 @@ class MultiScaleMelLoss(nn.Module):
 
 def feature_distance(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Mean absolute difference of one discriminator's features, averaged over its layers."""
-    return torch.stack([(f.float() - r.float()).abs().mean() for r, f in zip(real, fake, strict=True)]).mean()
+    return torch.stack([(f.float() - r.detach().float()).abs().mean() for r, f in zip(real, fake, strict=True)]).mean()
 
 
 def unit_gradient(loss: Tensor, wave: Tensor) -> Tensor:
     """The gradient of a scalar at the wave, scaled to length 1 (zero where the loss is flat)."""
-    (gradient,) = torch.autograd.grad(loss, wave)
+    (gradient,) = torch.autograd.grad(loss, wave, retain_graph=True)
     return gradient / gradient.norm().clamp(min=1e-12)
 
 

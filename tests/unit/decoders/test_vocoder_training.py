@@ -40,7 +40,8 @@ def speech(tmp_path: Path) -> Path:
 def module(adversarial_start_steps: int = 0, total_steps: int = 100) -> VocoderModule:
     torch.manual_seed(1)
     judges = Discriminators(periods=(2, 3), resolutions=(128, 64), width=2, period_growth=(1, 2))
-    return VocoderModule(Vocos(SPEC, width=16, layers=1, hidden=16), judges, total_steps, adversarial_start_steps, saved_samples=1)
+    decoder = Vocos(SPEC, width=16, layers=1, hidden=16)
+    return VocoderModule(decoder, judges, total_steps, adversarial_start_steps, saved_samples=1)
 
 
 def data(speech: Path, **options: object) -> WaveDataModule:
