@@ -80,8 +80,8 @@ def load_model(folder: str | os.PathLike[str]) -> nn.Module:
 def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     """Give a model the weights of a folder, to train on from there.
 
-    Embeddings may have more rows than the folder's: new speakers and symbols keep their start. Speakers are matched by name, where
-    the model has `speakers` {name: row of speaker.weight}. Raises FmAudioError when anything else differs.
+    Embeddings may have more rows than the folder's: new speakers and symbols keep their start. Speakers are matched by name,
+    where the model has `speakers` {name: row of speaker.weight}. Raises FmAudioError when anything else differs.
     """
     folder = Path(folder)
     node, ours = read_config(folder)["model"], model.state_dict()
@@ -105,20 +105,22 @@ def _speaker_rows(folder: Path, model: nn.Module, node: Node) -> list[int]:
         return []
     lost = [name for name in theirs if name not in ours]
     if lost:
-        raise FmAudioError(f"{folder}: its speakers {', '.join(lost)} are not in the new list; keep all of them and add new ones at the end")
+        raise FmAudioError(f"{folder}: its speakers {', '.join(lost)} are not in the new list; keep all and append new ones")
     return [ours[name] for name in theirs]
 
 
 def _require_same_parts(folder: Path, model: nn.Module, node: Node) -> None:
     """The same class, front-end and mel contract: their weights have the same meaning, not only the same shapes."""
-    parts = {"": (model, node), **{name: (getattr(model, name, None), part) for name, part in (node.get("init_args") or {}).items()}}
-    for name, (ours, theirs) in parts.items():
-        if ours is not None and isinstance(theirs, Mapping) and "class_path" in theirs:
-            path = f"{type(ours).__module__}.{type(ours).__qualname__}"
-            if path != theirs["class_path"]:
-                raise FmAudioError(f"{folder}: its {name or 'model'} is a {theirs['class_path']}, the recipe's a {path}; use the same")
-        elif is_dataclass(ours) and isinstance(theirs, Mapping) and ours != _construct(type(ours), theirs):  # type: ignore[arg-type]
-            raise FmAudioError(f"{folder}: its {name} is {_construct(type(ours), theirs)}, the recipe's is {ours}; use the same")  # type: ignore[arg-type]
+    parts = [("model", model, node)]
+    parts += [(name, getattr(model, name, None), part) for name, part in (node.get("init_args") or {}).items()]
+    for name, ours, theirs in parts:
+        if ours is None or not isinstance(theirs, Mapping):
+            continue
+        mine, other = f"{type(ours).__module__}.{type(ours).__qualname__}", theirs.get("class_path")
+        if is_dataclass(ours) and other is None:
+            mine, other = str(ours), str(_build(theirs, type(ours)))
+        if other is not None and mine != other:
+            raise FmAudioError(f"{folder}: its {name} is {other}, here it is {mine}; use the same")
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class SpokenSentences(L.Callback):
         count = min(self.sentences, len(batch))
         requests = [SpeechRequest(batch.texts[i], batch.speakers[i], seed=i) for i in range(count)]
         spoken = task.generate(requests, Sampling(steps=self.steps))
-        durations = task.align(batch, task.text(batch.symbols, batch.symbols_mask, task.speaker(task.speaker_index(batch.speakers))))
+        speaker = task.speaker(task.speaker_index(batch.speakers))
+        durations = task.align(batch, task.text(batch.symbols, batch.symbols_mask, speaker))
         vocoder = GriffinLim(task.spec)
         for i, generated in enumerate(spoken):
             symbols = int(batch.symbols_mask[i].sum())

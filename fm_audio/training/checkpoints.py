@@ -37,6 +37,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         try:
             return super().load_checkpoint(path, *args, **options)
         except FileNotFoundError as e:
-            raise FmAudioError(f"{path}: no checkpoint there; give a file, or --ckpt_path last to go on where the run stopped") from e
+            raise FmAudioError(f"{path}: no checkpoint there; give a file that `fm-audio fit` wrote") from e
         except (EOFError, RuntimeError, OSError) as e:  # what torch.load raises on a file that was cut short
-            raise FmAudioError(f"{path}: cannot be read as a checkpoint ({str(e).splitlines()[0][:120]}); take an earlier one") from e
+            why = (str(e).splitlines() or [type(e).__name__])[0][:120]
+            raise FmAudioError(f"{path}: cannot be read as a checkpoint ({why}); take an earlier one") from e

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class FlowModule(L.LightningModule):
     """Trains any task: AdamW, linear warm-up, cosine to `final_learning_rate` at `total_steps`.
 
-    All randomness of a batch (noise, t, dropped conditions, dropout) is seeded by (seed, number of the batch, rank), so a resumed run
-    needs no memory of the generator's state to go on exactly as the uninterrupted one.
+    All randomness of a batch (noise, t, dropped conditions, dropout) is seeded by (seed, number of the batch, rank), so a
+    resumed run needs no memory of the generator's state to go on exactly as the uninterrupted one.
     """
 
     def __init__(

@@ -44,7 +44,8 @@ def explain(message: str, known: Collection[str]) -> str:
         return f"{owners[-1]} takes no {given!r}{_nearest(given, parameters(owners[-1]))}"
     top = given.partition(".")[0]
     tops = {key.partition(".")[0] for key in known}
-    return f"there is no key {given!r}{_nearest(given, known)}" if top in tops else f"there is no key {top!r}{_nearest(top, tops)}"
+    name, names = (given, known) if top in tops else (top, tops)
+    return f"there is no key {name!r}{_nearest(name, names)}"
 
 
 def parameters(class_path: str) -> list[str]:

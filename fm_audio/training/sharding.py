@@ -17,6 +17,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
+from fm_audio.training.callbacks import SpokenSentences
+
 ENTRIES = ("loss", "generate", "align")  # ways into a task besides forward: there, too, the weights must be gathered
 
 
@@ -35,8 +37,8 @@ def shard(task: nn.Module, mesh: Any = None) -> nn.Module:
 class FSDP2(ModelParallelStrategy):
     """Shards the task of a `FlowModule` over all devices; checkpoints hold the whole weights, as on one device.
 
-    Averaging copies the unsharded model, so `EMAWeightAveraging` of a recipe is left out, with a warning: train with DDP where
-    the average matters and the model fits.
+    `EMAWeightAveraging` copies the unsharded model, and `SpokenSentences` generates on one rank while the others would wait: both
+    are left out, with a warning. Train with DDP where they matter and the model fits.
     """
 
     def __init__(self) -> None:
@@ -46,10 +48,11 @@ class FSDP2(ModelParallelStrategy):
         self._data_parallel_size = self.num_processes * self.num_nodes
         super().setup_environment()
         trainer: Any = self.lightning_module.trainer  # type: ignore[union-attr]
-        kept = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
-        if len(kept) < len(trainer.callbacks):
-            rank_zero_warn("FSDP2: weights are NOT averaged; EMAWeightAveraging cannot average sharded weights and is left out")
-        trainer.callbacks = kept
+        left_out = [callback for callback in trainer.callbacks if isinstance(callback, (WeightAveraging, SpokenSentences))]
+        if left_out:
+            names = " and ".join(type(callback).__name__ for callback in left_out)
+            rank_zero_warn(f"FSDP2: {names} cannot work on sharded weights: left out of this run")
+        trainer.callbacks = [callback for callback in trainer.callbacks if callback not in left_out]
 
     def setup(self, trainer: L.Trainer) -> None:
         module: Any = self.lightning_module

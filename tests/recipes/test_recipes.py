@@ -139,8 +139,8 @@ def test_the_event_file_holds_losses_a_picture_with_alignment_and_sound(trained:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(trained / "runs/smoke"), size_guidance={"images": 0, "audio": 0, "scalars": 0}).Reload()
-    tags = events.Tags()
-    assert {"train/loss", "train/prior", "train/duration", "train/flow", "validation/loss", "lr-AdamW/pg1"} <= set(tags["scalars"])
+    wanted = {"train/loss", "train/prior", "train/duration", "train/flow", "validation/loss", "lr-AdamW/pg1"}
+    assert wanted <= set(events.Tags()["scalars"])
     picture = events.Images("mel/sentence0")[0]
     assert (picture.width, picture.height) == (1200, 600) and picture.encoded_image_string.startswith(b"\x89PNG")
     sound = events.Audio("audio/sentence0")[0]
@@ -176,7 +176,8 @@ def test_pictures_and_sound_go_to_every_logger_that_can_show_them(tmp_path: Path
             self.asked.append((key, "audio", kwargs["sample_rate"]))
 
     wandb = Offline()
-    trainer = Trainer(accelerator="cpu", logger=[CSVLogger(tmp_path), wandb], enable_checkpointing=False, default_root_dir=tmp_path)
+    loggers = [CSVLogger(tmp_path), wandb]
+    trainer = Trainer(accelerator="cpu", logger=loggers, enable_checkpointing=False, default_root_dir=tmp_path)
     SpokenSentences()._log(trainer, "sentence0", None, torch.zeros(10).numpy(), 24000)
     assert wandb.asked == [("mel/sentence0", "image", 0), ("audio/sentence0", "audio", [24000])]
 

@@ -19,7 +19,9 @@ class Witness(L.Callback):
     def __init__(self, path: str, dies_after: int = 0):
         self.path, self.dies_after = path, dies_after
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         line = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,

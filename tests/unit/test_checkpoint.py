@@ -183,8 +183,8 @@ def test_speakers_are_matched_by_name_and_the_rest_must_be_the_same(tiny_voice: 
         rows = model.speaker.weight[model.speakers[name]], old.speaker.weight[old.speakers[name]]
         assert torch.equal(*rows), name
     for key, value, message in (
-        ("frontend", {"class_path": "fm_audio.data.text.characters.Characters"}, "its frontend is a fm_audio.data.text.arpabet.Arpabet"),
-        ("spec", {"bands": 8, "mean": -1.0}, "its spec is"),
+        ("frontend", {"class_path": "fm_audio.data.text.characters.Characters"}, "its frontend is fm_audio.data.text.arpabet"),
+        ("spec", {"bands": 8, "mean": -1.0}, "its spec is AudioSpec"),
         ("text_width", 32, "does not fit the model"),
     ):
         with pytest.raises(FmAudioError, match=message):
