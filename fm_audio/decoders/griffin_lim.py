@@ -33,12 +33,13 @@ class GriffinLim(nn.Module):
         magnitude = self.spec.magnitude_of_log_mel(x).mT.masked_fill(~mask[..., None], 0.0)  # b n f
         spectrum = torch.polar(magnitude, _first_phases(*magnitude.shape[1:], self.spec).to(x.device).expand_as(magnitude))
         before = torch.zeros_like(spectrum)
+        weight = self.istft.weight(mask)
         for _ in range(self.iterations):
-            consistent = self.istft.analyse(self.istft(spectrum, mask))
+            consistent = self.istft.analyse(self.istft.synthesise(spectrum, mask, weight))
             ahead = consistent + self.step * (consistent - before)
             spectrum = magnitude * ahead / ahead.abs().clamp(min=1e-8)
             before = consistent
-        return self.istft(spectrum, mask)
+        return self.istft.synthesise(spectrum, mask, weight)
 
 
 def _first_phases(n: int, bins: int, spec: AudioSpec) -> Tensor:

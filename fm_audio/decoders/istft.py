@@ -37,12 +37,17 @@ class ISTFT(nn.Module):
 
     def forward(self, spectrum: Complex[Tensor, "b n f"], mask: Mask) -> Wave:
         """(b n n_fft/2+1), mask (b n) -> (b n·hop), zeros past an item's last frame."""
-        keep = mask[..., None].to(self.window.dtype)  # b n 1
-        frames = torch.fft.irfft(spectrum, self.n_fft) * self.window * keep
-        signal = self._overlap_add(frames)
-        squares = self._overlap_add(self.window.square() * keep)
-        inside = mask.repeat_interleave(self.hop_samples, 1)  # b s
-        return torch.where(inside, signal / squares.clamp(min=1e-11), 0.0)
+        return self.synthesise(spectrum, mask, self.weight(mask))
+
+    def weight(self, mask: Mask) -> Wave:
+        """(b n) -> (b n·hop): one over the sum of squared windows, zero past an item's last frame."""
+        squares = self._overlap_add(self.window.square() * mask[..., None])
+        return mask.repeat_interleave(self.hop_samples, 1) / squares.clamp(min=1e-11)
+
+    def synthesise(self, spectrum: Complex[Tensor, "b n f"], mask: Mask, weight: Wave) -> Wave:
+        """As `forward` with `weight(mask)` at hand, for those who go to and fro."""
+        frames = torch.fft.irfft(spectrum, self.n_fft) * self.window * mask[..., None]
+        return self._overlap_add(frames) * weight
 
     def analyse(self, wave: Wave) -> Complex[Tensor, "b n f"]:
         """(b n·hop) -> (b n n_fft/2+1), zeros around the wave."""
