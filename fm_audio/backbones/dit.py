@@ -34,7 +34,8 @@ class DiT(nn.Module):
         self.width = width
         self.time = TimeEmbedding(width)
         self.vector = nn.Linear(vector_width, width) if vector_width else None
-        self.position = nn.ModuleList(MaskedConv(width, position_kernel, position_groups) for _ in range(2 if position_kernel else 0))
+        convs = 2 if position_kernel else 0
+        self.position = nn.ModuleList(MaskedConv(width, position_kernel, position_groups) for _ in range(convs))
         self.blocks = nn.ModuleList(
             Block(width, heads, width, feedforward, kernel, (i + 1) % attention_every == 0, tokens_width or None)
             for i in range(layers)

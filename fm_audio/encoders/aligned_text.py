@@ -37,7 +37,9 @@ class DurationPredictor(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(hidden, 1)
 
-    def forward(self, x: Float[Tensor, "b m e"], speaker: Float[Tensor, "b g"], mask: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
+    def forward(
+        self, x: Float[Tensor, "b m e"], speaker: Float[Tensor, "b g"], mask: Bool[Tensor, "b m"]
+    ) -> Float[Tensor, "b m"]:
         for conv, modulation in zip(self.convs, self.modulations, strict=True):
             shift, scale = modulation(speaker)
             x = self.dropout(modulate(conv(x, mask).relu(), shift, scale))
