@@ -111,7 +111,7 @@ def _speaker_rows(folder: Path, model: nn.Module, node: Node) -> list[int]:
 
 def _require_same_parts(folder: Path, model: nn.Module, node: Node) -> None:
     """The same class, front-end and mel contract: their weights have the same meaning, not only the same shapes."""
-    parts = [("model", model, node)]
+    parts: list[tuple[str, Any, Any]] = [("model", model, node)]
     parts += [(name, getattr(model, name, None), part) for name, part in (node.get("init_args") or {}).items()]
     for name, ours, theirs in parts:
         if ours is None or not isinstance(theirs, Mapping):

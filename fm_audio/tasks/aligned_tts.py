@@ -68,7 +68,7 @@ class AlignedTTS(nn.Module):
             len(frontend.symbols), spec.bands, speaker_width, text_width, text_layers, text_heads,
             frames_width=frames_width, dropout=dropout,
         )  # fmt: skip
-        port = MelPort(spec.bands, backbone.width, self.text.frames_channels, frames_per_token)
+        port = MelPort(spec.bands, backbone.width, self.text.frames_channels, frames_per_token)  # type: ignore[arg-type]
         self.head = FlowHead(backbone, {"mel": port}, condition_drop=condition_drop)
 
     def speaker_index(self, names: Sequence[str]) -> Int[Tensor, "b"]:

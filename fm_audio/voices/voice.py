@@ -65,8 +65,8 @@ class Voice:
     def say_detailed(self, text: str, **how: Any) -> Spoken: ...
     @overload
     def say_detailed(self, text: Sequence[str], **how: Any) -> list[Spoken]: ...
-    @torch.inference_mode()
-    def say_detailed(  # type: ignore[misc]  # the overloads only tell apart what comes back
+    @torch.inference_mode()  # type: ignore[misc]  # the overloads only tell apart what comes back
+    def say_detailed(
         self,
         text: str | Sequence[str],
         seed: int | Sequence[int] = 0,
