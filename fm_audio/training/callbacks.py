@@ -1,9 +1,10 @@
-"""What a run shows while it trains: pictures and sound of held-out sentences, and how much memory it took."""
+"""What a run shows while it trains: how long it will take, pictures and sound of held-out sentences, how much memory it took."""
 
 from __future__ import annotations
 
 import resource
 import sys
+from time import perf_counter
 from typing import Any
 
 import lightning as L
@@ -26,6 +27,21 @@ class PeakMemory(L.Callback):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
         gpu = f", GPU {torch.cuda.max_memory_allocated() / 1e9:.2f} GB" if torch.cuda.is_available() else ""
         rank_zero_info(f"peak memory: {peak:.2f} GB{gpu}")
+
+
+class TimeLeft(L.Callback):
+    """Puts the minutes until `max_steps` beside the loss in the progress bar, at the pace of this run so far."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.began, self.first = perf_counter(), trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        done = trainer.global_step - self.first
+        if trainer.max_steps > 0 and done > 0:
+            minutes = (perf_counter() - self.began) / done * (trainer.max_steps - trainer.global_step) / 60
+            pl_module.log("minutes_left", minutes, prog_bar=True, logger=False, batch_size=1)
 
 
 class SpokenSentences(L.Callback):

@@ -7,6 +7,7 @@ the system's temporary folder and moves, which is a copy when that is another di
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,6 @@ class WholeCheckpoints(TorchCheckpointIO):
             return super().load_checkpoint(path, *args, **options)
         except FileNotFoundError as e:
             raise FmAudioError(f"{path}: no checkpoint there; give a file that `fm-audio fit` wrote") from e
-        except (EOFError, RuntimeError, OSError) as e:  # what torch.load raises on a file that was cut short
+        except (EOFError, RuntimeError, OSError, pickle.UnpicklingError) as e:  # what torch.load raises on a damaged file
             why = (str(e).splitlines() or [type(e).__name__])[0][:120]
             raise FmAudioError(f"{path}: cannot be read as a checkpoint ({why}); take an earlier one") from e

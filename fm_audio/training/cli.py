@@ -18,6 +18,7 @@ from fm_audio.audio import AudioSpec
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.training.checkpoints import WholeCheckpoints
 from fm_audio.training.parser import RecipeParser
+from fm_audio.training.sharding import register
 
 SHARED = {
     "spec": ("data.init_args.spec", "model.init_args.task.init_args.spec", "model.init_args.decoder.init_args.spec"),
@@ -30,6 +31,7 @@ class RecipeCLI(LightningCLI):
 
     def __init__(self, argv: Sequence[str], run: bool = True):
         """argv begins with fit, validate or test. With `run` False it begins with the options, and only parses and builds."""
+        register()
         super().__init__(
             L.LightningModule,
             L.LightningDataModule,

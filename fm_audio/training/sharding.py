@@ -1,6 +1,6 @@
 """FSDP2 by a flag: every rank holds a share of weights, gradients and optimizer state.
 
-    fm-audio fit --config recipes/….yaml --trainer.strategy fm_audio.training.sharding.FSDP2 --trainer.devices 4
+    fm-audio fit --config recipes/….yaml --trainer.strategy fsdp2 --trainer.devices 4
 
 Zhao et al. 2023 (arXiv 2304.11277), in PyTorch's second form (`torch.distributed.fsdp.fully_shard`).
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import WeightAveraging
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
@@ -64,3 +64,8 @@ class FSDP2(ModelParallelStrategy):
         if trainer.state.fn == TrainerFn.FITTING:
             self.setup_optimizers(trainer)
         self.setup_precision_plugin()
+
+
+def register() -> None:
+    """Make `--trainer.strategy fsdp2` known to Lightning."""
+    StrategyRegistry.register("fsdp2", FSDP2, description="every rank holds a share of the weights", override=True)

@@ -17,7 +17,7 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.training.module import FlowModule
 from fm_audio.training.sharding import FSDP2
 from tests.conftest import TINY_ACOUSTIC
-from tests.recipes.commands import in_processes
+from tests.recipes.commands import SMOKE, in_processes
 
 CLIPS, STEPS = 3, 2
 SHARES = {1: [slice(0, 3)], 2: [slice(0, 2), slice(2, 3)]}  # of the clips, by the number of ranks
@@ -140,3 +140,24 @@ def test_two_ranks_are_as_one(strategy: Callable[[], Any], alone: Any, tmp_path:
         assert weights[name].shape == weight.shape, name
         if told.shape == weight.shape:
             torch.testing.assert_close(weights[name][told], weight[told], rtol=0, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_by_flag_a_recipe_trains_on_two_ranks_and_goes_on(strategy: str, smoke_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(smoke_data / "data")
+    ranks = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", strategy]
+    steps_at_the_end = []
+    for steps in ("20", "40"):
+
+        def job(steps: str = steps) -> int:
+            from fm_audio.cli import main
+
+            return main(["fit", "--config", str(SMOKE), *ranks, "--trainer.max_steps", steps, "--ckpt_path", "last"])
+
+        codes = in_processes(job, tmp_path, 2)
+        assert codes == [0, 0], "\n".join(path.read_text()[-2500:] for path in sorted(tmp_path.glob("output*.txt")))
+        saved = torch.load(tmp_path / "runs/smoke/checkpoints/last.ckpt", weights_only=True)
+        steps_at_the_end.append(saved["global_step"])
+    assert steps_at_the_end == [20, 40]
+    assert "Restored all states" in (tmp_path / "output.txt").read_text()

@@ -17,6 +17,8 @@ from fm_audio.training.cli import RecipeCLI
 from fm_audio.types import FmAudioError
 from tests.recipes.commands import ROOT, SMOKE, command, recipe_with
 
+pytestmark = pytest.mark.timeout(600)  # several whole runs
+
 RECIPES = sorted((ROOT / "recipes").glob("**/*.yaml"))
 NAMES = [path.relative_to(ROOT / "recipes").as_posix() for path in RECIPES]
 
@@ -112,7 +114,7 @@ def trained(smoke_data: Path) -> Path:
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(smoke_data)}
     done = subprocess.run(fit, cwd=smoke_data, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "peak memory:" in done.stdout + done.stderr
+    assert "peak memory:" in done.stdout + done.stderr and "minutes_left" in done.stdout + done.stderr
     assert (smoke_data / "runs/smoke/checkpoints/last.ckpt").is_file()
     again = command(["fit", "--config", str(SMOKE), "--trainer.max_steps", "70", "--ckpt_path", "last"], smoke_data)
     assert again == 0, (smoke_data / "output.txt").read_text()[-3000:]

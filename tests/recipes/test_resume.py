@@ -15,6 +15,8 @@ from fm_audio.training.checkpoints import WholeCheckpoints
 from fm_audio.types import FmAudioError
 from tests.recipes.commands import command, in_processes, recipe_with
 
+pytestmark = pytest.mark.timeout(600)  # three whole runs
+
 STEPS, SAVED_EVERY, KILLED_AT = 221, 17, 24  # the last checkpoint before the kill is that of step 17, in the middle of an epoch
 
 
@@ -106,6 +108,9 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     WholeCheckpoints().save_checkpoint({"weights": torch.arange(1000.0)}, path)
     path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(FmAudioError, match="last.ckpt: cannot be read as a checkpoint"):
+        WholeCheckpoints().load_checkpoint(path)
+    path.write_bytes(b"no checkpoint at all")
     with pytest.raises(FmAudioError, match="last.ckpt: cannot be read as a checkpoint"):
         WholeCheckpoints().load_checkpoint(path)
     with pytest.raises(FmAudioError, match="no checkpoint there"):
