@@ -39,7 +39,7 @@ class HiFiGAN(nn.Module):
                 f"HiFiGAN: rates {list(rates)} make {math.prod(rates)} samples of a frame, but the spec's hop is "
                 f"{spec.hop_samples}; choose rates whose product is the hop"
             )
-        self.spec = spec
+        self.spec, self.rates = spec, tuple(rates)
         self.conv_pre = nn.Conv1d(spec.bands, channels, 7, padding=3)
         widths = [channels // 2**i for i in range(len(rates) + 1)]
         self.ups = nn.ModuleList(
@@ -60,9 +60,9 @@ class HiFiGAN(nn.Module):
         drop = ~mask[:, None]  # b 1 n
         h = self.conv_pre(rearrange(x, "b n d -> b d n").masked_fill(drop, 0.0))
         blocks = len(self.resblocks) // len(self.ups)
-        for i, up in enumerate(self.ups):
+        for i, (up, rate) in enumerate(zip(self.ups, self.rates, strict=True)):
             h = up(F.leaky_relu(h, SLOPE).masked_fill(drop, 0.0))
-            drop = drop.repeat_interleave(up.stride[0], -1)
+            drop = drop.repeat_interleave(rate, -1)
             parallel = self.resblocks[i * blocks : (i + 1) * blocks]
             h = torch.stack([block(h, drop) for block in parallel]).mean(0)
         wave = torch.tanh(self.conv_post(F.leaky_relu(h).masked_fill(drop, 0.0)))

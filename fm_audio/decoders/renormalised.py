@@ -18,11 +18,11 @@ class Renormalised(nn.Module):
 
     def __init__(self, decoder: nn.Module, spec: AudioSpec) -> None:
         super().__init__()
-        inner: AudioSpec = decoder.spec
+        inner: AudioSpec = decoder.spec  # type: ignore[assignment]
         replace(inner, mean=spec.mean, std=spec.std).require_same(spec, type(decoder).__name__, "the mels to decode")
         self.decoder, self.spec, self.inner = decoder, spec, inner
 
     def decode(self, x: Frames, mask: Mask) -> Wave:
         """x (b n bands) in `spec`, mask (b n) -> wave (b n·hop)."""
         log_mel = x.masked_fill(~mask[..., None], 0.0) * self.spec.std + self.spec.mean
-        return self.decoder.decode((log_mel - self.inner.mean) / self.inner.std, mask)
+        return self.decoder.decode((log_mel - self.inner.mean) / self.inner.std, mask)  # type: ignore[operator]

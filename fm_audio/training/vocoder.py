@@ -36,9 +36,12 @@ class VocoderModule(lightning.LightningModule):
     """`decoder(x) -> wave` against `discriminators(wave) -> judgements`, optimised by hand so that both optimisers are saved.
 
     Learning rates follow half a cosine from `lr` to zero over `total_steps` generator steps; until
-    `adversarial_start_steps` only the reconstruction loss is used. `averaged` is the exponential mean of the decoder's weights
+    `adversarial_start_steps` only the reconstruction loss is used, and over the next `adversarial_ramp_steps` the judges' say
+    grows from nothing, for at first they know nothing. `averaged` is the exponential mean of the decoder's weights
     (`ema_decay`): the one to validate and to ship. Validation writes the first clips to `samples/` under the run's folder.
     """
+
+    steps: Tensor
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class VocoderModule(lightning.LightningModule):
         discriminators: nn.Module,
         total_steps: int = 100_000,
         adversarial_start_steps: int = 0,
+        adversarial_ramp_steps: int = 500,
         lr: float = 5e-4,
         discriminator_lr: float = 5e-4,
         betas: tuple[float, float] = (0.8, 0.99),
@@ -58,9 +62,11 @@ class VocoderModule(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.decoder, self.discriminators = decoder, discriminators
+        self.spec: AudioSpec = decoder.spec  # type: ignore[assignment]
         self.averaged = copy.deepcopy(decoder).requires_grad_(False).eval()
-        self.reconstruction = MultiScaleMelLoss(decoder.spec.sample_rate)
+        self.reconstruction = MultiScaleMelLoss(self.spec.sample_rate)
         self.total_steps, self.adversarial_start_steps = total_steps, adversarial_start_steps
+        self.adversarial_ramp_steps = adversarial_ramp_steps
         self.lr, self.discriminator_lr, self.betas = lr, discriminator_lr, betas
         self.adversarial_weight, self.feature_weight = adversarial_weight, feature_weight
         self.ema_decay, self.clip_norm, self.saved_samples = ema_decay, clip_norm, saved_samples
@@ -73,14 +79,16 @@ class VocoderModule(lightning.LightningModule):
         ]
 
     def training_step(self, batch: Wave, batch_index: int) -> None:
-        generator, discriminator = self.optimizers()  # type: ignore[misc]
+        generator, discriminator = self.optimizers()  # type: ignore[attr-defined, misc]
         wave, x = self.pair(batch)
         decoded = self.decoder(x)
         heard = decoded.detach().requires_grad_()
         pull = self.mel_pull(wave, heard)
-        if int(self.steps) >= self.adversarial_start_steps:
+        judged_steps = int(self.steps) - self.adversarial_start_steps
+        if judged_steps >= 0:
             real, fake = self.discriminators(wave), self.discriminators(heard)
-            pull = pull + self.adversarial_weight * self.adversarial_pull(real, fake, heard)
+            weight = self.adversarial_weight * min(1.0, judged_steps / max(1, self.adversarial_ramp_steps))
+            pull = pull + weight * self.adversarial_pull(real, fake, heard)
             self._step(discriminator, self.discriminators, self.discriminator_loss(real, fake), self.discriminator_lr)
         self._step(generator, self.decoder, (pull * decoded).sum(), self.lr)
         self._average()
@@ -88,11 +96,10 @@ class VocoderModule(lightning.LightningModule):
 
     def pair(self, batch: Wave) -> tuple[Float[Tensor, "b inner"], Frames]:
         """Crops with margins (b s) -> inner wave (b n·hop) and its log-mel (b n bands), which no edge has touched."""
-        spec: AudioSpec = self.decoder.spec
-        margin = margin_frames(spec)
+        margin = margin_frames(self.spec)
         with torch.autocast(batch.device.type, enabled=False):
-            x = spec.log_mel(batch.float())[:, margin:-margin]
-        cut = spec.samples_of_frames(margin)
+            x = self.spec.log_mel(batch.float())[:, margin:-margin]
+        cut = self.spec.samples_of_frames(margin)
         return batch[:, cut:-cut], x
 
     def mel_pull(self, wave: Wave, heard: Wave) -> Wave:
@@ -118,12 +125,11 @@ class VocoderModule(lightning.LightningModule):
 
     def validation_step(self, batch: Wave, batch_index: int) -> None:
         """Mel distance in the contract's own normalised units, and the multi-scale distance, of the averaged decoder."""
-        spec: AudioSpec = self.decoder.spec
-        x = spec.log_mel(batch)
+        x = self.spec.log_mel(batch)
         lengths = torch.full((len(batch),), x.shape[1], device=batch.device)
-        decoded = self.averaged.decode(x, length_mask(lengths)).float()
+        decoded = self.averaged.decode(x, length_mask(lengths)).float()  # type: ignore[operator]
         wave = batch[:, : decoded.shape[-1]]
-        self.log("val/mel", (spec.log_mel(decoded) - x).abs().mean(), batch_size=1, prog_bar=True)
+        self.log("val/mel", (self.spec.log_mel(decoded) - x).abs().mean(), batch_size=1, prog_bar=True)
         self.log("val/scales", self.reconstruction(wave, decoded), batch_size=1, prog_bar=True)
         if batch_index < self.saved_samples and not self.trainer.sanity_checking:
             self._save(decoded[0], f"{int(self.steps):07d}_{batch_index}.wav")
@@ -131,7 +137,7 @@ class VocoderModule(lightning.LightningModule):
     def _save(self, wave: Tensor, name: str) -> None:
         folder = Path(self.trainer.default_root_dir) / "samples"
         folder.mkdir(parents=True, exist_ok=True)
-        Audio(wave.cpu().numpy(), self.decoder.spec.sample_rate).save(folder / name)
+        Audio(wave.cpu().numpy(), self.spec.sample_rate).save(folder / name)
 
     def _step(self, optimiser: Any, part: nn.Module, loss: Tensor, lr: float) -> None:
         for group in optimiser.param_groups:
