@@ -31,7 +31,8 @@ class GriffinLim(nn.Module):
         """x (b n bands) normalised log-mel, mask (b n) -> wave (b n·hop), zeros past an item's last frame."""
         x = x.float().masked_fill(~mask[..., None], self.spec.floor)
         magnitude = self.spec.magnitude_of_log_mel(x).mT.masked_fill(~mask[..., None], 0.0)  # b n f
-        spectrum = torch.polar(magnitude, _first_phases(magnitude.shape[1], magnitude.shape[2], self.spec).to(x.device).expand_as(magnitude))
+        phases = _first_phases(magnitude.shape[1], magnitude.shape[2], self.spec).to(x.device)
+        spectrum = torch.polar(magnitude, phases.expand_as(magnitude))
         before = torch.zeros_like(spectrum)
         weight = self.istft.weight(mask)
         for _ in range(self.iterations):

@@ -21,7 +21,11 @@ HELD = ("task", "decoder")  # what a Lightning module holds and a model folder k
 
 
 def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str, Any] | None = None, half: bool = True) -> Path:
-    """Write `out` from `run`; `checkpoint` defaults to RUN/checkpoints/last.ckpt; `extra` joins config.json (voices, …)."""
+    """Write `out` from `run`; `checkpoint` defaults to RUN/checkpoints/last.ckpt; `extra` joins config.json.
+
+    A text-to-speech task speaks from there as it is, with a voice for each speaker and Griffin-Lim, unless `extra` names
+    others: "voices" ({name: {"speaker": …}}), "vocoder" (the folder of one beside it or among those that ship), "sampling".
+    """
     config = run / "config.yaml"
     if not config.is_file():
         raise FmAudioError(f"{run}: no config.yaml there; give the folder that `fm-audio fit` logged to")
@@ -38,14 +42,24 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
     # A module that averages its decoder by hand keeps the mean under its own name.
     prefix = "averaged." if any(key.startswith("averaged.") for key in weights) else f"{held}."
     state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-    return save_model(out, node, state, extra=extra, half=half)
+    return save_model(out, node, state, extra=_speaking(node) | (extra or {}), half=half)
+
+
+def _speaking(node: dict[str, Any]) -> dict[str, Any]:
+    """What a model folder needs to be a voice; nothing for other models."""
+    arguments = node["init_args"]
+    if "speakers" not in arguments:
+        return {}
+    vocoder = {"class_path": "fm_audio.decoders.griffin_lim.GriffinLim", "init_args": {"spec": arguments["spec"]}}
+    voices = {name: {"speaker": name} for name in arguments["speakers"]}
+    return {"kind": "aligned_tts", "voices": voices, "vocoder": vocoder}
 
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fm-audio export",
         description="Make a model folder (config.json, model.safetensors) from a training run.",
-        epilog="example: fm-audio export runs/taught my_voice --extra '{\"vocoder\": \"vocos24k\", \"kind\": \"aligned_tts\"}'",
+        epilog="example: fm-audio export runs/taught my_voice --extra '{\"vocoder\": \"vocoder-24k\"}'",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder with config.yaml and checkpoints/last.ckpt")
     parser.add_argument("out", type=Path, metavar="OUT", help="model folder to write")
