@@ -96,11 +96,11 @@ def plan_durations(
     return planned
 
 
-def groups(frames: Sequence[int]) -> Iterator[list[int]]:
-    """Indices in batches of about equal length, each of at most GROUP_FRAMES padded frames (or one long piece)."""
+def groups(frames: Sequence[int], most: int = GROUP_FRAMES) -> Iterator[list[int]]:
+    """Indices in batches of about equal length, each of at most `most` padded frames (or one piece that is longer)."""
     group: list[int] = []
     for i in sorted(range(len(frames)), key=lambda i: frames[i]):
-        if group and (len(group) + 1) * frames[i] > GROUP_FRAMES:
+        if group and (len(group) + 1) * frames[i] > most:
             yield group
             group = []
         group.append(i)
