@@ -36,6 +36,14 @@ def command(arguments: Sequence[str], folder: Path) -> int:
     return in_processes(run, folder)[0]
 
 
+def steps_logged(run: Path) -> list[int]:
+    """Steps of "train/loss" in a run's TensorBoard files, in the order they were written."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    return [scalar.step for scalar in events.Scalars("train/loss")]
+
+
 def in_processes(job: Callable[[], int | None], folder: Path, world_size: int = 1) -> list[int]:
     """Run `job` in `world_size` forked processes that know each other as ranks; their exit codes."""
     with socket.socket() as free:
