@@ -46,7 +46,7 @@ def peer_decoder() -> torch.nn.Module:
 
 
 @torch.inference_mode()
-def peer_flow(decoder: torch.nn.Module, seconds: float) -> torch.Tensor:
+def peer_flow(decoder: Callable[..., torch.Tensor], seconds: float) -> torch.Tensor:
     """Euler from noise over `seconds` of 22.05 kHz mel, as Matcha-TTS samples."""
     frames = round(seconds * PEER_SAMPLE_RATE / PEER_HOP_SAMPLES / 4) * 4
     x, mean, mask = torch.randn(1, PEER_BANDS, frames), torch.randn(1, PEER_BANDS, frames), torch.ones(1, 1, frames)
