@@ -2,9 +2,9 @@
 
     S0 = STFT(GriffinLim(x)),   wave = iSTFT(S0 · exp(a + i·b)),   a, b = network(x, S0), zero at the start
 
-A vocoder that must invent phases needs days of adversarial training before it beats Griffin-Lim; one that corrects them begins
-there. The network is Vocos' (arXiv 2306.00814); it sees log-magnitudes and the phase steps between neighbouring bins and
-frames, in which a constant phase does not appear.
+A vocoder that must invent phases begins far below Griffin-Lim; one that corrects them begins there. The network is Vocos'
+(arXiv 2306.00814); it sees log-magnitudes and the phase steps between neighbouring bins and frames, in which a constant phase
+does not appear.
 """
 
 from __future__ import annotations
