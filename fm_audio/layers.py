@@ -46,6 +46,16 @@ def head_norm(x: Tensor, norm: nn.RMSNorm) -> Tensor:
     return F.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.eps)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Bool[Tensor, "b 1 1 m"]) -> Tensor:
+    """Softmax attention of q (b h n d) to k, v (b h m d). On a CPU in bfloat16, products spelt out run two to four times as
+    fast as torch's fused kernel, forward and backward."""
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    bias = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -math.inf)
+    with torch.autocast("cpu", enabled=False):
+        return (q * q.shape[-1] ** -0.5 @ k.mT + bias).softmax(-1) @ v
+
+
 class Attention(nn.Module):
     """Multi-head attention with normalised queries and keys; to itself (with rotary positions) or to a context."""
 
@@ -66,7 +76,7 @@ class Attention(nn.Module):
         q, k = head_norm(q, self.query_norm), head_norm(k, self.key_norm)
         if self.rotates:
             q, k = rotary(q), rotary(k)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+        y = attend(q, k, v, mask[:, None, None, :])
         return self.out(rearrange(y, "b h n d -> b n (h d)"))
 
 
@@ -79,7 +89,10 @@ class MaskedConv(nn.Module):
 
     def forward(self, x: Frames, mask: Mask) -> Float[Tensor, "b n out"]:
         x = x.masked_fill(~mask[..., None], 0.0)
-        return rearrange(self.conv(rearrange(x, "b n d -> b d n")), "b d n -> b n d")
+        # As a flat picture with the channels last, which (b n d) already is: oneDNN then needs no transposes.
+        c = self.conv
+        y = F.conv2d(x.mT[:, :, None], c.weight[:, :, None], c.bias, padding=(0, c.kernel_size[0] // 2), groups=c.groups)
+        return y[:, :, 0].mT
 
 
 class FeedForward(nn.Module):
