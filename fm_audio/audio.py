@@ -71,6 +71,12 @@ class AudioSpec:
     def samples_of_seconds(self, seconds: float) -> int:
         return round(seconds * self.sample_rate)
 
+    def band_edges_hz(self) -> np.ndarray:
+        """(bands + 2,): band i rises from edge i to its peak at edge i + 1 and falls to edge i + 2."""
+        to_mel, to_hz = (_htk_mel, _htk_hz) if self.filter_scale == "htk" else (_slaney_mel, _slaney_hz)
+        lowest, highest = to_mel(np.array([self.fmin_hz, self.fmax_hz or self.sample_rate / 2])).tolist()
+        return to_hz(np.linspace(lowest, highest, self.bands + 2))
+
     def log_mel(self, wave: Wave) -> Frames:
         """wave (b s) in [-1, 1] -> normalised log-mel (b n bands), n = floor(s / hop)."""
         n = self.frames_of_samples(wave.shape[-1])
@@ -112,11 +118,8 @@ class AudioSpec:
 @lru_cache(maxsize=16)
 def _filters(spec: AudioSpec, device: torch.device) -> Tensor:
     """Triangular mel filters (bands, n_fft/2+1): torchaudio's `melscale_fbanks`, librosa's `filters.mel` (tested against it)."""
-    to_mel, to_hz = (_htk_mel, _htk_hz) if spec.filter_scale == "htk" else (_slaney_mel, _slaney_hz)
-    fmax_hz = spec.fmax_hz or spec.sample_rate / 2
     bins_hz = np.linspace(0, spec.sample_rate / 2, spec.n_fft // 2 + 1)
-    lowest, highest = to_mel(np.array([spec.fmin_hz, fmax_hz])).tolist()
-    edges_hz = to_hz(np.linspace(lowest, highest, spec.bands + 2))
+    edges_hz = spec.band_edges_hz()
     width_hz = np.diff(edges_hz)
     slopes = edges_hz[:, None] - bins_hz[None, :]
     rising, falling = -slopes[:-2] / width_hz[:-1, None], slopes[2:] / width_hz[1:, None]

@@ -14,7 +14,8 @@ class SpeechBatch:
     """b clips with their symbols. Padded mel frames hold the log floor, padded symbols hold 0.
 
     `durations_frames` counts mel frames per symbol and sums to the clip's frames where `has_durations`; elsewhere the row is
-    zero and the task must find the alignment itself.
+    zero and the task must find the alignment itself. `log_pitch` is the natural log of F0 in Hz at each mel frame, drawn through
+    unvoiced stretches, and `voiced` says where it was heard; None where the corpus was read without pitch.
     """
 
     ids: list[str]
@@ -26,6 +27,8 @@ class SpeechBatch:
     mask: Bool[Tensor, "b n"]
     durations_frames: Int[Tensor, "b m"]
     has_durations: Bool[Tensor, "b"]
+    log_pitch: Float[Tensor, "b n"] | None = None
+    voiced: Bool[Tensor, "b n"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

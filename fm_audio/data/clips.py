@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.cuts import wave_of_cut
+from fm_audio.data.pitch import PitchTracker
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.transfer import settle_pauses, transfer, whole_frames
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SpeechClip:
-    """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None."""
+    """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None; log_pitch (n,), voiced (n,)
+    where pitch was asked for."""
 
     id: str
     text: str
@@ -37,6 +39,8 @@ class SpeechClip:
     symbols: Tensor
     mel: Tensor
     durations_frames: Tensor | None
+    log_pitch: Tensor | None = None
+    voiced: Tensor | None = None
 
 
 class SpeechDataset(Dataset):
@@ -47,9 +51,16 @@ class SpeechDataset(Dataset):
     """
 
     def __init__(
-        self, spec: AudioSpec, frontend: FrontEnd, cache: bool = True, worst_cost: float = 0.25, spare: Sequence[Cut] = ()
+        self,
+        spec: AudioSpec,
+        frontend: FrontEnd,
+        cache: bool = True,
+        worst_cost: float = 0.25,
+        spare: Sequence[Cut] = (),
+        pitch: bool = False,
     ) -> None:
         self.spec, self.frontend, self.worst_cost, self.spare = spec, frontend, worst_cost, spare
+        self.tracker = PitchTracker(spec) if pitch else None
         self.left_out: dict[str, list[str]] = defaultdict(list)
         self.without_durations: dict[str, list[str]] = defaultdict(list)
         self._cache: dict[tuple, SpeechClip | None] | None = {} if cache else None
@@ -89,7 +100,8 @@ class SpeechDataset(Dataset):
             return self._leave_out(cut, "text", str(e))
         if len(symbols) > len(mel):
             return self._leave_out(cut, "too fast", f"{len(symbols)} symbols in {len(mel)} frames")
-        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations)
+        track = self.tracker(wave.numpy(), len(mel)) if self.tracker else (None, None)
+        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations, *track)
 
     def _symbols(self, cut: Cut, wave: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
         """Symbol ids and, where the cut knows its alignment, whole frames for each of them."""
@@ -137,6 +149,11 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
         symbols[i, : len(c.symbols)] = c.symbols
         if c.durations_frames is not None:
             durations[i, : len(c.symbols)] = c.durations_frames
+    log_pitch = voiced = None
+    if all(c.log_pitch is not None and c.voiced is not None for c in clips):
+        log_pitch, voiced = torch.zeros(len(clips), n), torch.zeros(len(clips), n, dtype=torch.bool)
+        for i, c in enumerate(clips):
+            log_pitch[i, : len(c.mel)], voiced[i, : len(c.mel)] = c.log_pitch, c.voiced
     frames = torch.tensor([len(c.mel) for c in clips])
     lengths = torch.tensor([len(c.symbols) for c in clips])
     return SpeechBatch(
@@ -149,4 +166,6 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
         mask=torch.arange(n) < frames[:, None],
         durations_frames=durations,
         has_durations=torch.tensor([c.durations_frames is not None for c in clips]),
+        log_pitch=log_pitch,
+        voiced=voiced,
     )

@@ -91,7 +91,7 @@ class SpeechDataModule(lightning.LightningDataModule):
     batch_seconds: speech in a batch on each rank, each clip counted as d + d²/quadratic_duration_seconds, padding included.
     buckets: groups of like duration that batches come from. Clips outside of [min_seconds, max_seconds] are left out.
     workers: processes that read ahead, each with a cache of its own; 0 reads in the training process.
-    cache: keep log-mels in memory (float16, 67 MB an hour at 24 kHz and 100 bands).
+    cache: keep log-mels in memory (float16, 67 MB an hour at 24 kHz and 100 bands). pitch: track F0 too, for tasks that read it.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class SpeechDataModule(lightning.LightningDataModule):
         workers: int = 0,
         seed: int = 0,
         cache: bool = True,
+        pitch: bool = False,
     ) -> None:
         super().__init__()
         if not cuts:
@@ -120,7 +121,8 @@ class SpeechDataModule(lightning.LightningDataModule):
             )
         self.cuts_paths, self.validation_paths = list(cuts), list(validation_cuts)
         self.spec, self.frontend = spec, frontend
-        self.min_seconds, self.max_seconds, self.workers, self.cache = min_seconds, max_seconds, workers, cache
+        self.min_seconds, self.max_seconds, self.workers = min_seconds, max_seconds, workers
+        self.cache, self.pitch = cache, pitch
         self._plan = BucketPlan((1.0,), batch_seconds, quadratic_duration_seconds, buckets, seed)
         self._cuts: list[Cut] = []
         self._validation: list[Cut] = []
@@ -157,7 +159,7 @@ class SpeechDataModule(lightning.LightningDataModule):
     ) -> SizedSpeechLoader:
         """A loader that starts at `position() -> (epoch, batches done)`; for training loops without a trainer."""
         plan = replace(self._plan, seconds=tuple(c.duration for c in cuts), shuffle=shuffle, world_size=world_size)
-        dataset = SpeechDataset(self.spec, self.frontend, self.cache, spare=cuts[:SPARE_CLIPS])
+        dataset = SpeechDataset(self.spec, self.frontend, self.cache, spare=cuts[:SPARE_CLIPS], pitch=self.pitch)
         identity = {"clips": len(cuts), "seconds": round(sum(plan.seconds), 3), "batches": len(plan), "seed": plan.seed}
 
         def epoch(number: int) -> Iterator[list[Cut]]:
@@ -186,7 +188,8 @@ class SpeechDataModule(lightning.LightningDataModule):
             sampler.set_epoch(number)
             return sampler
 
-        dataset = SpeechDataset(self.spec, self.frontend, cache=False, spare=list(islice(iter(cuts), SPARE_CLIPS)))
+        spare = list(islice(iter(cuts), SPARE_CLIPS))
+        dataset = SpeechDataset(self.spec, self.frontend, cache=False, spare=spare, pitch=self.pitch)
         return SpeechLoader(
             dataset, _Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed}
         )

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fm_audio.encoders.alignment import expand
-from fm_audio.layers import Block, MaskedConv, Modulation, modulate
+from fm_audio.encoders.predictor import Predictor
+from fm_audio.layers import Block, Modulation, modulate
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,6 @@ class EncodedSymbols:
     hidden: Float[Tensor, "b m e"]
     mean: Float[Tensor, "b m d"]
     log_durations: Float[Tensor, "b m"]
-
-
-class DurationPredictor(nn.Module):
-    """Two convolutions, each normed and modulated by the speaker, then one number per symbol."""
-
-    def __init__(self, width: int, speaker_width: int, hidden: int, kernel: int, dropout: float):
-        super().__init__()
-        self.convs = nn.ModuleList([MaskedConv(width, kernel, out_width=hidden), MaskedConv(hidden, kernel)])
-        self.modulations = nn.ModuleList(Modulation(speaker_width, hidden, 2) for _ in self.convs)
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(hidden, 1)
-
-    def forward(
-        self, x: Float[Tensor, "b m e"], speaker: Float[Tensor, "b g"], mask: Bool[Tensor, "b m"]
-    ) -> Float[Tensor, "b m"]:
-        for conv, modulation in zip(self.convs, self.modulations, strict=True):
-            shift, scale = modulation(speaker)
-            x = self.dropout(modulate(conv(x, mask).relu(), shift, scale))
-        return self.out(x).squeeze(-1).float()
 
 
 class AlignedText(nn.Module):
@@ -60,6 +42,7 @@ class AlignedText(nn.Module):
         kernel: int = 5,
         frames_width: int = 128,
         dropout: float = 0.1,
+        durations_width: int | None = None,
     ):
         super().__init__()
         self.embedding = nn.Embedding(symbols, width, padding_idx=0)
@@ -68,7 +51,7 @@ class AlignedText(nn.Module):
         self.last = Modulation(speaker_width, width, 2)
         self.mean = nn.Linear(width, bands)
         self.hidden = nn.Linear(width, frames_width)
-        self.durations = DurationPredictor(width, speaker_width, width, 3, dropout)
+        self.durations = Predictor(width, speaker_width, durations_width or width, 3, dropout)
         self.frames_channels = frames_width + bands + 2
 
     def forward(self, symbols: Int[Tensor, "b m"], mask: Bool[Tensor, "b m"], speaker: Float[Tensor, "b g"]) -> EncodedSymbols:

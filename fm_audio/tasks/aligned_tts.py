@@ -1,6 +1,6 @@
 """Aligned text-to-speech (Matcha-TTS, Mehta et al. 2024): text → durations → frames → shared head → log-mel.
 
-    loss = prior ½‖mel − mean‖²  +  duration (log d̂ − log d)²  +  flow ‖v̂ − v‖²
+    loss = prior ½‖mel − mean‖²  +  duration (log d̂ − log d)²  +  flow ‖v̂ − v‖²  [ +  pitch (log f̂ − log F0)² ]
 
 Durations come from the corpus where it has them, else from monotonic alignment search against the mean.
 """
@@ -19,9 +19,11 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.encoders.aligned_text import AlignedText, EncodedSymbols
 from fm_audio.encoders.alignment import alignment_log_likelihood, monotonic_alignment
+from fm_audio.encoders.pitch import FramePitch
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.time_law import TimeLaw
 from fm_audio.tasks.speech_requests import (
     GROUP_FRAMES,
     Generated,
@@ -40,7 +42,7 @@ class AlignedTTS(nn.Module):
 
     `text_*` size the text encoder, `frames_per_token` the patches that the backbone sees, `condition_drop` the share of
     training items without condition (what guidance needs). With `prior_start` the flow starts at the mean instead of at zero
-    (plus noise).
+    (plus noise). With `pitch` the head is told F0, the batch's in training and the predicted one after it.
     """
 
     def __init__(
@@ -58,6 +60,9 @@ class AlignedTTS(nn.Module):
         dropout: float = 0.1,
         condition_drop: float = 0.05,
         prior_start: bool = False,
+        pitch: bool = False,
+        durations_width: int | None = None,
+        time_law: TimeLaw | None = None,
     ):
         super().__init__()
         if len(set(speakers)) != len(speakers) or not speakers:
@@ -67,10 +72,13 @@ class AlignedTTS(nn.Module):
         self.speaker = nn.Embedding(len(speakers), speaker_width)
         self.text = AlignedText(
             len(frontend.symbols), spec.bands, speaker_width, text_width, text_layers, text_heads,
-            frames_width=frames_width, dropout=dropout,
+            frames_width=frames_width, dropout=dropout, durations_width=durations_width,
         )  # fmt: skip
-        port = MelPort(spec.bands, backbone.width, self.text.frames_channels, frames_per_token)  # type: ignore[arg-type]
-        self.head = FlowHead(backbone, {"mel": port}, condition_drop=condition_drop)
+        channels = self.text.frames_channels
+        self.pitch = FramePitch(spec, channels, speaker_width, dropout=dropout) if pitch else None
+        channels += self.pitch.channels if self.pitch else 0
+        port = MelPort(spec.bands, backbone.width, channels, frames_per_token)  # type: ignore[arg-type]
+        self.head = FlowHead(backbone, {"mel": port}, time_law=time_law, condition_drop=condition_drop)
 
     def speaker_index(self, names: Sequence[str]) -> Int[Tensor, "b"]:
         unknown = sorted(set(names) - set(self.speakers))
@@ -79,7 +87,7 @@ class AlignedTTS(nn.Module):
         return torch.tensor([self.speakers[n] for n in names], device=self.speaker.weight.device)
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Scalars "loss" (what to minimise) and its parts "prior", "duration" and "flow"."""
+        """Scalars "loss" (what to minimise) and its parts "prior", "duration", "flow" and, of a task that has it, "pitch"."""
         speaker = self.speaker(self.speaker_index(batch.speakers))
         encoded = self.text(batch.symbols, batch.symbols_mask, speaker)
         durations = self.align(batch, encoded)
@@ -88,8 +96,15 @@ class AlignedTTS(nn.Module):
         target = durations.clamp(min=1).float().log()
         duration = masked_mean((encoded.log_durations - target) ** 2, batch.symbols_mask)
         cond = Cond(frames=frames, vector=speaker)
-        flow = self.head.loss(batch.mel, batch.mask, cond, generator=generator, x0_mean=mean if self.prior_start else None)
-        return {"loss": prior + duration + flow, "prior": prior, "duration": duration, "flow": flow}
+        parts = {"prior": prior, "duration": duration}
+        if self.pitch is not None:
+            if batch.log_pitch is None or batch.voiced is None:
+                raise FmAudioError("this task learns pitch and the batch has none; set pitch: true of the data too")
+            parts["pitch"] = self.pitch.loss(self.pitch(cond, batch.mask), batch.log_pitch, batch.voiced)
+            cond = Cond(frames=self.pitch.tell(frames, batch.log_pitch), vector=speaker)
+        x0_mean = mean if self.prior_start else None
+        parts["flow"] = self.head.loss(batch.mel, batch.mask, cond, generator=generator, x0_mean=x0_mean)
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     @torch.no_grad()
     def align(self, batch: SpeechBatch, encoded: EncodedSymbols) -> Int[Tensor, "b m"]:
@@ -154,5 +169,8 @@ class AlignedTTS(nn.Module):
         together = EncodedSymbols(*[pad([getattr(e, f.name)[0] for e in encoded]) for f in fields(EncodedSymbols)])
         mean, frames = self.text.frames(together, pad(durations), mask.shape[1])
         x0_mean = mean if self.prior_start else None
-        mel = self.head.sample(mask, Cond(frames=frames, vector=vectors), sampling, seeds, x0_mean=x0_mean)
+        cond = Cond(frames=frames, vector=vectors)
+        if self.pitch is not None:
+            cond = Cond(frames=self.pitch.tell(frames, self.pitch(cond, mask)), vector=vectors)
+        mel = self.head.sample(mask, cond, sampling, seeds, x0_mean=x0_mean)
         return [row[:n] for row, n in zip(mel, lengths.tolist(), strict=True)]

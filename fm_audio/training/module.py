@@ -56,10 +56,26 @@ class FlowModule(L.LightningModule):
         decayed = [p for p in self.parameters() if p.ndim > 1]
         kept = [p for p in self.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=True)
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=not self._scaled)
         # A plain function leaves nothing of itself in the checkpoint.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.learning_rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def _scaled(self) -> bool:
+        """Whether gradients are scaled for float16, which a fused optimizer would have to undo before they are clipped."""
+        return self.trainer.precision == "16-mixed"
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Lightning clips for no fused optimizer, for the scaler's sake; where there is none, its own clipping is right."""
+        if self._scaled or not gradient_clip_val:
+            return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        if gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def learning_rate_factor(self, step: int) -> float:
         """Learning rate at `step` as a share of the highest: up in a straight line, down along half a cosine, then flat."""
