@@ -87,8 +87,7 @@ class AudioSpec:
     def magnitude_of_log_mel(self, mel: Frames) -> Tensor:
         """Least-squares inverse of the filters: log-mel (b n bands) -> non-negative STFT magnitude (b n_fft/2+1 n)."""
         linear = (mel * self.std + self.mean).exp().mT.double()
-        inverse = torch.linalg.pinv(_filters(self, mel.device).double())
-        return torch.matmul(inverse, linear).clamp(min=0).pow(1 / self.power).float()
+        return torch.matmul(_inverse_filters(self, mel.device), linear).clamp(min=0).pow(1 / self.power).float()
 
     def contract(self) -> dict[str, object]:
         """The fields as a plain dictionary, for checkpoints and cards."""
@@ -127,6 +126,12 @@ def _filters(spec: AudioSpec, device: torch.device) -> Tensor:
     if spec.filter_norm == "slaney":
         filters *= (2 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
     return torch.tensor(filters, dtype=torch.float32, device=device)
+
+
+@lru_cache(maxsize=16)
+def _inverse_filters(spec: AudioSpec, device: torch.device) -> Tensor:
+    """(n_fft/2+1, bands) float64."""
+    return torch.linalg.pinv(_filters(spec, device).double())
 
 
 def _htk_mel(hz: np.ndarray) -> np.ndarray:

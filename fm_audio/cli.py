@@ -92,6 +92,7 @@ def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     pace = say.add_mutually_exclusive_group()
     pace.add_argument("--speed", type=float, default=1.0, help="2 speaks twice as fast (default: 1)")
     pace.add_argument("--seconds", type=float, help="the exact length of the speech")
+    say.add_argument("--pitch", type=float, default=0.0, metavar="SEMITONES", help="higher or lower by so many (default: 0)")
     say.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     say.add_argument("--json", action="store_true", help="print a report: length, words with times, real-time factor, forwards")
     say.set_defaults(run=_say)
@@ -114,6 +115,7 @@ def _say(args: argparse.Namespace) -> int:
             speed=args.speed,
             seconds=args.seconds,
             temperature=args.temperature,
+            pitch=args.pitch,
             progress=progress,
         )
         wall_seconds = perf_counter() - start

@@ -38,7 +38,8 @@ class GriffinLim(nn.Module):
         for _ in range(self.iterations):
             consistent = self.istft.analyse(self.istft.synthesise(spectrum, mask, weight))
             ahead = consistent + self.step * (consistent - before)
-            spectrum = magnitude * ahead / ahead.abs().clamp(min=1e-8)
+            parts = torch.view_as_real(ahead)  # |ahead| by hand, since hypot is slow
+            spectrum = torch.view_as_complex(parts * (magnitude * parts.square().sum(-1).clamp(min=1e-16).rsqrt())[..., None])
             before = consistent
         return self.istft.synthesise(spectrum, mask, weight)
 

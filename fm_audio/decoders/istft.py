@@ -55,12 +55,14 @@ class ISTFT(nn.Module):
         return torch.fft.rfft(padded.unfold(-1, self.n_fft, self.hop_samples) * self.window)
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        """(b n n_fft) -> (b n·hop)."""
-        n = frames.shape[1]
-        length = (n - 1) * self.hop_samples + self.n_fft
-        columns = rearrange(frames, "b n k -> b k n")
-        added = F.fold(columns, (1, length), (1, self.n_fft), stride=(1, self.hop_samples))[:, 0, 0]
-        return added[:, self.start_samples : self.start_samples + n * self.hop_samples]
+        """(b n n_fft) -> (b n·hop): frame by frame in hops, the j-th hops of all frames at once."""
+        b, n, hop = *frames.shape[:2], self.hop_samples
+        hops = -(-self.n_fft // hop)
+        parts = rearrange(F.pad(frames, (0, hops * hop - self.n_fft)), "b n (j h) -> j b n h", h=hop)
+        added = frames.new_zeros(b, n + hops - 1, hop)
+        for j, part in enumerate(parts):
+            added[:, j : j + n] += part
+        return added.flatten(1)[:, self.start_samples : self.start_samples + n * hop]
 
 
 def _forget_window(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -1,8 +1,8 @@
-"""Griffin-Lim, then a ConvNeXt network that mends its spectrum: sounds from its first training step, and learns fast.
+"""A decoder without weights, then a ConvNeXt network that mends its spectrum: sounds from its first training step.
 
-    S0 = STFT(GriffinLim(x)),   wave = iSTFT(S0 · exp(a + i·b)),   a, b = network(x, S0), zero at the start
+    S0 = STFT(rough(x)),   wave = iSTFT(S0 · exp(a + i·b)),   a, b = network(x, S0), zero at the start
 
-A vocoder that must invent phases begins far below Griffin-Lim; one that corrects them begins there. The network is Vocos'
+A vocoder that must invent phases begins far below harmonics plus noise; one that corrects them begins there. The network is Vocos'
 (arXiv 2306.00814); it sees log-magnitudes and the phase steps between neighbouring bins and frames, in which a constant phase
 does not appear.
 """
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
-from fm_audio.decoders.griffin_lim import GriffinLim
+from fm_audio.decoders.harmonic import HarmonicPlusNoise
+from fm_audio.decoders.istft import ISTFT
 from fm_audio.decoders.vocos import VocosBackbone
 from fm_audio.types import Frames, Mask, Wave
 
@@ -25,8 +26,9 @@ LARGEST_GAIN = 3.0
 """Natural logarithm of the most a bin may be raised."""
 
 
-class RefinedGriffinLim(nn.Module):
-    """3.1 M parameters by default; `iterations` of Griffin-Lim come first, in training too."""
+class Refined(nn.Module):
+    """3.1 M parameters by default. `rough` (a `types.Decoder` of the same mel contract, `HarmonicPlusNoise` unless given) comes
+    first, in training too."""
 
     def __init__(
         self,
@@ -35,11 +37,13 @@ class RefinedGriffinLim(nn.Module):
         layers: int = 6,
         hidden: int = 768,
         spectrum_width: int = 128,
-        iterations: int = 8,
+        rough: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.griffin_lim = GriffinLim(spec, iterations)
+        self.rough = rough or HarmonicPlusNoise(spec)
+        spec.require_same(self.rough.spec, "the network", "its rough decoder")  # type: ignore[arg-type]
+        self.istft = ISTFT(spec.n_fft, spec.hop_samples, spec.window_samples, spec.centred)
         bins = spec.n_fft // 2 + 1
         self.spectrum = nn.Linear(5 * bins, spectrum_width)
         self.backbone = VocosBackbone(spec.bands + spectrum_width, width, layers, hidden)
@@ -51,14 +55,13 @@ class RefinedGriffinLim(nn.Module):
         """x (b n bands) normalised log-mel, mask (b n) -> wave (b n·hop), zeros past an item's last frame."""
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        istft = self.griffin_lim.istft
         with torch.autocast(x.device.type, enabled=False):
-            rough = istft.analyse(self.griffin_lim.decode(x.float(), mask))
+            rough = self.istft.analyse(self.rough.decode(x.float(), mask))
             features = self.features(rough)
         h = self.backbone(torch.cat([x, self.spectrum(features)], -1), mask)
         with torch.autocast(x.device.type, enabled=False):
             gain, turn = self.out(h.float()).chunk(2, -1)
-            return istft(rough * torch.polar(gain.clamp(max=LARGEST_GAIN).exp(), turn), mask)
+            return self.istft(rough * torch.polar(gain.clamp(max=LARGEST_GAIN).exp(), turn), mask)
 
     @torch.no_grad()
     def decode(self, x: Frames, mask: Mask) -> Wave:

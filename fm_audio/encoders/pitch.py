@@ -16,21 +16,10 @@ from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
 from fm_audio.encoders.predictor import Predictor
+from fm_audio.harmonics import harmonic_comb
 from fm_audio.types import Cond, masked_mean
 
 CENTRE_HZ, SPREAD = 170.0, 0.3  # what makes log F0 over many speakers roughly zero mean and unit variance
-
-
-def harmonic_comb(log_pitch: Float[Tensor, "b n"], spec: AudioSpec) -> Float[Tensor, "b n d"]:
-    """cos(2 pi f / F0) at each band's peak f: 1 on a harmonic, -1 between two.
-
-    Damped by sinc^2(s / F0), the transform of a triangle of half-width s as the band's filter has: bands too wide to tell
-    harmonics apart say 0.
-    """
-    edges_hz = torch.tensor(spec.band_edges_hz(), dtype=torch.float32, device=log_pitch.device)
-    peaks_hz, half_widths_hz = edges_hz[1:-1], (edges_hz[2:] - edges_hz[:-2]) / 2
-    period = torch.exp(-log_pitch.float())[..., None]
-    return torch.cos(2 * math.pi * peaks_hz * period) * torch.sinc(half_widths_hz * period) ** 2
 
 
 class FramePitch(nn.Module):

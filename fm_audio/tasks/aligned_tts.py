@@ -7,6 +7,7 @@ Durations come from the corpus where it has them, else from monotonic alignment 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
@@ -133,6 +134,8 @@ class AlignedTTS(nn.Module):
         batch is no faster, and single pieces come out equal to the last bit (Griffin-Lim would make the last bit audible).
         """
         sampling = sampling or Sampling()
+        if self.pitch is None and any(r.semitones for r in requests):
+            raise FmAudioError("pitch: this model was trained without it and cannot move it; leave it at 0")
         pieces = [piece for i, request in enumerate(requests) for piece in split_request(i, request, self.frontend)]
         speakers = self.speaker_index([r.speaker for r in requests])
         vectors = self.speaker(speakers)
@@ -146,7 +149,10 @@ class AlignedTTS(nn.Module):
         for group in groups(lengths, batch_frames):
             of_group = vectors[[pieces[i].request for i in group]]
             seeds = [pieces[i].seed for i in group]
-            rendered = self._render([encoded[i] for i in group], [durations[i] for i in group], of_group, seeds, sampling)
+            octaves = of_group.new_tensor([requests[pieces[i].request].semitones for i in group]) / 12
+            rendered = self._render(
+                [encoded[i] for i in group], [durations[i] for i in group], of_group, octaves, seeds, sampling
+            )
             for i, mel in zip(group, rendered, strict=True):
                 mels[i] = mel
             done += sum(lengths[i] for i in group)
@@ -159,7 +165,13 @@ class AlignedTTS(nn.Module):
         return self.text(symbols, torch.ones_like(symbols, dtype=torch.bool), vector[None])
 
     def _render(
-        self, encoded: list[EncodedSymbols], durations: list[Tensor], vectors: Tensor, seeds: list[int], sampling: Sampling
+        self,
+        encoded: list[EncodedSymbols],
+        durations: list[Tensor],
+        vectors: Tensor,
+        octaves: Tensor,
+        seeds: list[int],
+        sampling: Sampling,
     ) -> list[Tensor]:
         def pad(rows: list[Tensor]) -> Tensor:
             return nn.utils.rnn.pad_sequence(rows, batch_first=True)
@@ -171,6 +183,7 @@ class AlignedTTS(nn.Module):
         x0_mean = mean if self.prior_start else None
         cond = Cond(frames=frames, vector=vectors)
         if self.pitch is not None:
-            cond = Cond(frames=self.pitch.tell(frames, self.pitch(cond, mask)), vector=vectors)
+            log_pitch = self.pitch(cond, mask) + math.log(2) * octaves[:, None]
+            cond = Cond(frames=self.pitch.tell(frames, log_pitch), vector=vectors)
         mel = self.head.sample(mask, cond, sampling, seeds, x0_mean=x0_mean)
         return [row[:n] for row, n in zip(mel, lengths.tolist(), strict=True)]

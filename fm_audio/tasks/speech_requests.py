@@ -21,13 +21,15 @@ GROUP_FRAMES = 6000  # frames that are generated together: about a minute at 24 
 
 @dataclass(frozen=True)
 class SpeechRequest:
-    """`speed` 2 speaks twice as fast (0.25 to 4); `seconds` asks for an exact total and rules out `speed`."""
+    """`speed` 2 speaks twice as fast (0.25 to 4); `seconds` asks for an exact total and rules out `speed`. `semitones` (-12 to 12)
+    raise the pitch of models that know it."""
 
     text: str
     speaker: str
     seed: int = 0
     speed: float = 1.0
     seconds: float | None = None
+    semitones: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.25 <= self.speed <= 4:
@@ -36,6 +38,8 @@ class SpeechRequest:
             raise FmAudioError("speed and seconds: give one of the two, since the total decides the pace")
         if self.seconds is not None and not 0.1 <= self.seconds <= 3600:
             raise FmAudioError(f"seconds: given {self.seconds}; allowed is 0.1 to 3600")
+        if not -12 <= self.semitones <= 12:
+            raise FmAudioError(f"pitch: given {self.semitones} semitones; allowed is -12 to 12, where 0 is the voice's own pitch")
         if not 0 <= self.seed < 2**63:
             raise FmAudioError(f"seed: given {self.seed}; allowed is a whole number from 0 to 2^63 - 1")
 

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.decoders.griffin_lim import GriffinLim
+from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.speech_requests import SpeechRequest
 
@@ -65,7 +65,7 @@ class SpokenSentences(L.Callback):
         spoken = task.generate(requests, Sampling(steps=self.steps))
         speaker = task.speaker(task.speaker_index(batch.speakers))
         durations = task.align(batch, task.text(batch.symbols, batch.symbols_mask, speaker))
-        vocoder = GriffinLim(task.spec)
+        vocoder = HarmonicPlusNoise(task.spec)
         for i, generated in enumerate(spoken):
             symbols = int(batch.symbols_mask[i].sum())
             recorded = batch.mel[i, batch.mask[i]].float().cpu().numpy()

@@ -50,7 +50,7 @@ def _speaking(node: dict[str, Any]) -> dict[str, Any]:
     arguments = node["init_args"]
     if "speakers" not in arguments:
         return {}
-    vocoder = {"class_path": "fm_audio.decoders.griffin_lim.GriffinLim", "init_args": {"spec": arguments["spec"]}}
+    vocoder = {"class_path": "fm_audio.decoders.harmonic.HarmonicPlusNoise", "init_args": {"spec": arguments["spec"]}}
     voices = {name: {"speaker": name} for name in arguments["speakers"]}
     return {"kind": "aligned_tts", "voices": voices, "vocoder": vocoder}
 

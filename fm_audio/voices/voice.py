@@ -76,24 +76,25 @@ class Voice:
         seconds: float | Sequence[float | None] | None = None,
         temperature: float | None = None,
         voice: str | Sequence[str] | None = None,
+        pitch: float | Sequence[float] = 0.0,
         progress: Callable[[float], None] | None = None,
     ) -> Spoken | list[Spoken]:
         """Text of any length to sound with word times.
 
         `steps`, `guidance` and `temperature` are the model's defaults unless given. `seed`, `speed` (2 is twice as fast),
-        `seconds` (the exact total) and `voice` (another of this model's) may be lists, one for each text. The same request
-        gives the same sound alone and in any batch. `progress` hears the share that is done. Raises FmAudioError on what cannot
-        be read or made.
+        `seconds` (the exact total), `pitch` (semitones up) and `voice` (another of this model's) may be lists, one for each text.
+        The same request gives the same sound alone and in any batch. `progress` hears the share that is done. Raises FmAudioError
+        on what cannot be read or made.
         """
         texts = [text] if isinstance(text, str) else list(text)
         if not texts:
             raise FmAudioError("text: an empty list was given; give at least one text")
-        asked = {"seed": seed, "speed": speed, "seconds": seconds, "voice": voice}
+        asked = {"seed": seed, "speed": speed, "seconds": seconds, "pitch": pitch, "voice": voice}
         each = {name: _for_each(value, len(texts), name) for name, value in asked.items()}
         names = [self.name if v is None else v for v in each["voice"]]
         requests = [
-            SpeechRequest(t, self._speaker(v), seed, speed, seconds)
-            for t, v, seed, speed, seconds in zip(texts, names, each["seed"], each["speed"], each["seconds"], strict=True)
+            SpeechRequest(t, self._speaker(v), *how)
+            for t, v, *how in zip(texts, names, each["seed"], each["speed"], each["seconds"], each["pitch"], strict=True)
         ]
         sampling = self._sampling(steps, guidance, temperature)
         forwards = self.model.head.forwards(sampling)

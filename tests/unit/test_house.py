@@ -17,6 +17,7 @@ PACKAGE = Path(fm_audio.__file__).parent
 FLOORS = [
     {"types"},
     {"audio", "layers", "checkpoint"},
+    {"harmonics"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
     {"voices"},

@@ -66,8 +66,9 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize("sampling", [Sampling(steps=4), Sampling(steps=3, guidance=2.0, temperature=0.6)])
-def test_a_request_is_the_same_alone_and_in_company(sampling):
-    task = tiny()
+@pytest.mark.parametrize("pitch", [False, True])
+def test_a_request_is_the_same_alone_and_in_company(sampling, pitch):
+    task = tiny(pitch=pitch)
     together = task.generate(REQUESTS, sampling, batch_frames=10_000)
     shuffled = task.generate(REQUESTS[::-1], sampling, batch_frames=1_000)[::-1]
     for request, a, b in zip(REQUESTS, together, shuffled, strict=True):
