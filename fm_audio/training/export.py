@@ -23,7 +23,7 @@ HELD = ("task", "decoder")  # what a Lightning module holds and a model folder k
 def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str, Any] | None = None, half: bool = True) -> Path:
     """Write `out` from `run`; `checkpoint` defaults to RUN/checkpoints/last.ckpt; `extra` joins config.json.
 
-    A text-to-speech task speaks from there as it is, with a voice for each speaker and Griffin-Lim, unless `extra` names
+    A text-to-speech task speaks from there as it is, with a voice for each speaker and harmonics plus noise, unless `extra` names
     others: "voices" ({name: {"speaker": …}}), "vocoder" (the folder of one beside it or among those that ship), "sampling".
     """
     config = run / "config.yaml"
