@@ -36,8 +36,8 @@ def harmonic_comb(log_pitch: Float[Tensor, "b n"], spec: AudioSpec) -> Float[Ten
 def pitch_of_mel(mel: Float[Tensor, "n d"], spec: AudioSpec) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
     """Normalised log-mel of one item -> natural log of F0 in Hz, and how well its comb agrees with the mel (a correlation).
 
-    Agreement tells voiced frames from others: see `voicing`. Against SwiftF0 on held-out recordings, 94 to 98 of 100 voiced frames
-    lie within 5 %; the median error is below 1 %.
+    Agreement tells voiced frames from others: see `voicing`. Against SwiftF0 on held-out recordings, 94 to 98 of 100 voiced
+    frames lie within 5 %; the median error is below 1 %.
     """
     candidates = torch.linspace(math.log(LOWEST_HZ), math.log(HIGHEST_HZ), CANDIDATES)
     edges_hz = spec.band_edges_hz()

@@ -80,6 +80,13 @@ class Attention(nn.Module):
         return self.out(rearrange(y, "b h n d -> b n (h d)"))
 
 
+def along_time(conv: nn.Conv1d, x: Frames) -> Float[Tensor, "b n out"]:
+    """A convolution of stride 1 on (b n d), which is a flat picture with its channels last: oneDNN then needs no transposes."""
+    padding, dilation = (0, *conv.padding), (1, *conv.dilation)  # type: ignore[misc]
+    y = F.conv2d(x.mT[:, :, None], conv.weight[:, :, None], conv.bias, (1, 1), padding, dilation, conv.groups)  # type: ignore[arg-type]
+    return y[:, :, 0].mT
+
+
 class MaskedConv(nn.Module):
     """A convolution along time of (b n d) that sees zeros where the mask is False, as it does beyond the edges."""
 
@@ -89,10 +96,7 @@ class MaskedConv(nn.Module):
 
     def forward(self, x: Frames, mask: Mask) -> Float[Tensor, "b n out"]:
         x = x.masked_fill(~mask[..., None], 0.0)
-        # As a flat picture with the channels last, which (b n d) already is: oneDNN then needs no transposes.
-        c = self.conv
-        y = F.conv2d(x.mT[:, :, None], c.weight[:, :, None], c.bias, padding=(0, c.kernel_size[0] // 2), groups=c.groups)
-        return y[:, :, 0].mT
+        return along_time(self.conv, x)
 
 
 class FeedForward(nn.Module):
@@ -163,6 +167,7 @@ class Block(nn.Module):
         if self.cross is not None:
             shift, scale, gate = next(parts), next(parts), next(parts)
             assert context is not None and context_mask is not None
+            context = context.masked_fill(~context_mask[..., None], 0.0)  # 0 weight times NaN would be NaN
             x = x + gate * self.cross(modulate(x, shift, scale), context, context_mask)
         shift, scale, gate = next(parts), next(parts), next(parts)
         return x + gate * self.feedforward(modulate(x, shift, scale), mask)

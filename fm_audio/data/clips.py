@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SpeechClip:
-    """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None; log_pitch (n,), voiced (n,)
-    where pitch was asked for."""
+    """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None; log_pitch (n,)
+    and voiced (n,) where pitch was asked for."""
 
     id: str
     text: str
@@ -153,6 +153,7 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
     if all(c.log_pitch is not None and c.voiced is not None for c in clips):
         log_pitch, voiced = torch.zeros(len(clips), n), torch.zeros(len(clips), n, dtype=torch.bool)
         for i, c in enumerate(clips):
+            assert c.log_pitch is not None and c.voiced is not None
             log_pitch[i, : len(c.mel)], voiced[i, : len(c.mel)] = c.log_pitch, c.voiced
     frames = torch.tensor([len(c.mel) for c in clips])
     lengths = torch.tensor([len(c.symbols) for c in clips])

@@ -16,7 +16,7 @@ UNHEARD_HZ = 170.0  # what a clip without any voice is given
 
 
 class PitchTracker:
-    """wave (s,) in [-1, 1] -> natural log of F0 in Hz (n,), drawn straight through unvoiced stretches, and where it is voiced (n,).
+    """wave (s,) in [-1, 1] -> natural log of F0 in Hz (n,), drawn straight through unvoiced stretches; where it is voiced (n,).
 
     Raises FmAudioError when the package is missing. Opens its network at the first clip, so that it travels to workers.
     """

@@ -2,14 +2,15 @@
 
     S0 = STFT(rough(x)),   wave = iSTFT(S0 · exp(a + i·b)),   a, b = network(x, S0), zero at the start
 
-A vocoder that must invent phases begins far below harmonics plus noise; one that corrects them begins there. The network is Vocos'
-(arXiv 2306.00814); it sees log-magnitudes and the phase steps between neighbouring bins and frames, in which a constant phase
-does not appear.
+A vocoder that must invent phases begins far below harmonics plus noise; one that corrects them begins there. The network is
+that of Vocos (arXiv 2306.00814); it sees log-magnitudes and the phase steps between neighbouring bins and frames, where no
+constant phase shows.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
@@ -37,12 +38,12 @@ class Refined(nn.Module):
         layers: int = 6,
         hidden: int = 768,
         spectrum_width: int = 128,
-        rough: nn.Module | None = None,
+        rough: Any = None,
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.rough = rough or HarmonicPlusNoise(spec)
-        spec.require_same(self.rough.spec, "the network", "its rough decoder")  # type: ignore[arg-type]
+        self.rough: Any = rough or HarmonicPlusNoise(spec)
+        spec.require_same(self.rough.spec, "the network", "its rough decoder")
         self.istft = ISTFT(spec.n_fft, spec.hop_samples, spec.window_samples, spec.centred)
         bins = spec.n_fft // 2 + 1
         self.spectrum = nn.Linear(5 * bins, spectrum_width)

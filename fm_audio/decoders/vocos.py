@@ -9,13 +9,13 @@ Siuzdak 2023, arXiv 2306.00814. Module names and shapes are those of the publish
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
 from fm_audio.decoders.istft import ISTFT
+from fm_audio.layers import along_time
 from fm_audio.types import FmAudioError, Frames, Mask, Wave
 
 
@@ -60,7 +60,7 @@ class VocosBackbone(nn.Module):
 
     def forward(self, x: Frames, mask: Mask) -> Float[Tensor, "b n width"]:
         drop = ~mask[..., None]
-        h = self.norm(_along_time(self.embed, x.masked_fill(drop, 0.0)))
+        h = self.norm(along_time(self.embed, x.masked_fill(drop, 0.0)))
         for block in self.convnext:
             h = block(h.masked_fill(drop, 0.0))
         return self.final_layer_norm(h)
@@ -78,7 +78,7 @@ class ConvNeXtBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((width,), gamma))
 
     def forward(self, h: Frames) -> Frames:
-        y = self.pwconv2(F.gelu(self.pwconv1(self.norm(_along_time(self.dwconv, h)))))
+        y = self.pwconv2(F.gelu(self.pwconv1(self.norm(along_time(self.dwconv, h)))))
         return h + self.gamma * y
 
 
@@ -96,10 +96,6 @@ class ISTFTHead(nn.Module):
             log_magnitude, phase = self.out(h.float()).chunk(2, dim=-1)  # b n n_fft/2+1, twice
             magnitude = log_magnitude.exp().clamp(max=self.magnitude_limit)
             return self.istft(torch.polar(magnitude, phase), mask)
-
-
-def _along_time(conv: nn.Conv1d, h: Float[Tensor, "b n i"]) -> Float[Tensor, "b n o"]:
-    return rearrange(conv(rearrange(h, "b n d -> b d n")), "b d n -> b n d")
 
 
 def _initialise(part: nn.Module) -> None:

@@ -21,8 +21,8 @@ GROUP_FRAMES = 6000  # frames that are generated together: about a minute at 24 
 
 @dataclass(frozen=True)
 class SpeechRequest:
-    """`speed` 2 speaks twice as fast (0.25 to 4); `seconds` asks for an exact total and rules out `speed`. `semitones` (-12 to 12)
-    raise the pitch of models that know it."""
+    """`speed` 2 speaks twice as fast (0.25 to 4); `seconds` asks for an exact total and rules out `speed`. `semitones`
+    (-12 to 12) raise the pitch of models that know it."""
 
     text: str
     speaker: str

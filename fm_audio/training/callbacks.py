@@ -45,7 +45,7 @@ class TimeLeft(L.Callback):
 
 
 class SpokenSentences(L.Callback):
-    """At each validation, the first `sentences` held-out clips: recorded and generated mel, alignment, and sound by harmonics plus noise.
+    """At each validation, the first `sentences` held-out clips: recorded and generated mel, alignment and sound.
 
     Goes to every TensorBoard and W&B logger of the trainer.
     """

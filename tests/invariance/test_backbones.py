@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -106,6 +106,8 @@ def test_nan_in_the_padding_reaches_no_kept_output_and_no_gradient(case: Case) -
     shaken(case.net)
     clean = case()[case.mask]
     case.h = case.h.masked_fill(~case.mask[..., None], torch.nan).requires_grad_()
+    if case.cond.tokens is not None and case.cond.tokens_mask is not None:
+        case.cond = replace(case.cond, tokens=case.cond.tokens.masked_fill(~case.cond.tokens_mask[..., None], torch.nan))
     out = case()[case.mask]
     assert torch.equal(out, clean)
     out.square().sum().backward()

@@ -43,7 +43,7 @@ def batch() -> SpeechBatch:
 
 
 def part_of(whole: SpeechBatch, rows: slice) -> SpeechBatch:
-    cut: dict[str, Any] = {f.name: getattr(whole, f.name)[rows] for f in fields(whole)}
+    cut: dict[str, Any] = {f.name: value[rows] for f in fields(whole) if (value := getattr(whole, f.name)) is not None}
     n, m = int(cut["mask"].sum(1).max()), int(cut["symbols_mask"].sum(1).max())
     part = SpeechBatch(**cut)
     return replace(

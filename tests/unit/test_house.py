@@ -27,7 +27,7 @@ FLOORS = [
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 FLOW_MAY_IMPORT = {"types", "layers", "flow"}
 LIGHTNING_ROOMS = {"data", "training", "cli"}
-TRAINING_ONLY = ["lightning", "lhotse", "transformers", "librosa", "peft", "jsonargparse", "matplotlib", "jiwer", "tensorboard"]
+TRAINING_ONLY = "lightning lhotse swift_f0 transformers librosa peft jsonargparse matplotlib jiwer tensorboard".split()
 
 FILES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 
