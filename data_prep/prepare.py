@@ -57,7 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser, licence: str = "unstated") ->
     parser.add_argument("--max-seconds", type=float, default=30.0)
     parser.add_argument("--select", action="append", default=[], metavar="FIELD=VALUE", help="keep clips whose field says so")
     parser.add_argument("--exclude-speaker", action="append", default=[], metavar="NAME", help="also mix_*")
-    parser.add_argument("--exclude-texts", type=Path, metavar="FILE", help="leave out clips whose text is a line of FILE")
+    parser.add_argument(
+        "--exclude-texts",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="leave out clips that say a line of it",
+    )
     parser.add_argument("--hold-out", type=int, default=0, metavar="N", help="about one text in N goes to validation.jsonl.gz")
     parser.add_argument("--copy", action="store_true", help="copy the audio into OUT/audio, so that OUT can be moved")
     parser.add_argument("--relative", action="store_true", help="write audio paths relative to OUT")
@@ -71,12 +78,12 @@ def options_of(args: argparse.Namespace) -> Options:
         if not sign:
             raise FmAudioError(f"--select {pair}: write FIELD=VALUE, for example first_take=true")
         select[name] = value
-    texts: frozenset[str] = frozenset()
-    if args.exclude_texts:
+    texts: set[str] = set()
+    for path in args.exclude_texts:
         try:
-            texts = frozenset(normal_text(t) for t in args.exclude_texts.read_text(encoding="utf-8").splitlines() if t.strip())
+            texts |= {normal_text(t) for t in path.read_text(encoding="utf-8").splitlines() if t.strip()}
         except OSError as e:
-            raise FmAudioError(f"--exclude-texts {args.exclude_texts}: cannot be read ({e.strerror})") from e
+            raise FmAudioError(f"--exclude-texts {path}: cannot be read ({e.strerror})") from e
     return Options(
         licence=args.licence,
         synthetic=args.synthetic,
@@ -86,7 +93,7 @@ def options_of(args: argparse.Namespace) -> Options:
         max_seconds=args.max_seconds,
         select=select,
         exclude_speakers=tuple(args.exclude_speaker),
-        exclude_texts=texts,
+        exclude_texts=frozenset(texts),
         hold_out=args.hold_out,
         copy=args.copy,
         relative=args.relative,

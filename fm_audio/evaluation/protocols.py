@@ -1,7 +1,7 @@
 """A protocol is what was said and how it was judged. Its fingerprint stands beside each number, so that unlike is not compared.
 
 `harvard40` holds the first four lists of the Harvard sentences (IEEE Recommended Practice for Speech Quality Measurements, 1969):
-no training text may contain them.
+no training text may contain them. `harvard_dev30` holds the next three, on which settings may be chosen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from fm_audio.evaluation.normalise import VERSION, normalise
 from fm_audio.types import FmAudioError
 
-SHIPPED = ("harvard40",)
+SHIPPED = ("harvard40", "harvard_dev30")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def load_protocol(name: str, language: str = "en") -> Protocol:
     except (OSError, UnicodeDecodeError) as e:
         known = ", ".join(SHIPPED)
         raise FmAudioError(
-            f"sentences {name!r}: no readable UTF-8 text file ({e}) and not the name {known}; give one of them"
+            f"sentences {name!r}: no readable UTF-8 text file ({e}) and not one of {known}; give one of them"
         ) from e
 
 

@@ -20,6 +20,11 @@ def test_harvard40_is_forty_different_sentences() -> None:
     assert sentences[39] == "What joy there is in living."
 
 
+def test_settings_are_chosen_on_other_sentences_than_the_judged() -> None:
+    dev = load_protocol("harvard_dev30").sentences
+    assert len(set(dev)) == 30 and not set(dev) & set(load_protocol("harvard40").sentences)
+
+
 def test_fingerprint_knows_sentences_and_judges_but_not_the_name(tmp_path: Path) -> None:
     shipped = load_protocol("harvard40")
     (tmp_path / "mine.txt").write_text("\n\n".join(shipped.sentences) + "\n", encoding="utf-8")
