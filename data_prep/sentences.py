@@ -80,7 +80,8 @@ def choose(sentences: Sequence[str], count: int, seed: int = 1) -> list[str]:
         triples.append(set(zip(ids, ids[1:], ids[2:], strict=False)))
         lengths.append(len(ids) + SYMBOLS_FREE)
     heard: Counter[tuple[int, ...]] = Counter()
-    left, chosen = list(range(len(readable))), []
+    left = list(range(len(readable)))
+    chosen: list[str] = []
     while left and len(chosen) < count:
         drawn = rng.sample(left, min(DRAWN, len(left)))
         best = max(drawn, key=lambda i: sum(1 / (1 + heard[t]) for t in triples[i]) / lengths[i])

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "fit": ("fm_audio.training.cli", "train", "train from a recipe: fm-audio fit --config recipes/aligned_tts/smoke.yaml"),
     "validate": ("fm_audio.training.cli", "train", "measure the validation losses of a checkpoint"),
     "test": ("fm_audio.training.cli", "train", "measure the test losses of a checkpoint"),
+    "convert": ("fm_audio.convert.cli", "train", "other projects' weights to a model folder, and back"),
     "export": ("fm_audio.training.export", "train", "turn a training run into a model folder"),
     "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
 }
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"fm-audio {__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_say(commands)
+    _add_clone(commands)
     _add_voices(commands)
     for name, (_, _, help_line) in ELSEWHERE.items():
         commands.add_parser(name, help=help_line, add_help=False)
@@ -135,6 +137,47 @@ def _say(args: argparse.Namespace) -> int:
             "voice": spoken.voice,
         }
         print(json.dumps(report, indent=2))
+    return 0
+
+
+def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    what = "read a text out in the voice of a short recording"
+    clone = commands.add_parser(
+        "clone",
+        help=what,
+        description=f"{what.capitalize()}. Use voices only of people who agreed to it.",
+        epilog='example: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." --model f5 -o out.wav',
+    )
+    source = clone.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause")
+    source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
+    clone.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
+    clone.add_argument("--reference", type=Path, required=True, help="1 to 20 s of one voice")
+    clone.add_argument("--reference-text", required=True, help="what the reference says, word for word")
+    clone.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
+    clone.add_argument("--steps", type=int, help="solver steps: more is slower and finer (default: the model's)")
+    clone.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the model's)")
+    clone.add_argument("--temperature", type=float, help="scale of the noise that speech starts from (default: the model's)")
+    clone.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
+    pace = clone.add_mutually_exclusive_group()
+    pace.add_argument("--speed", type=float, default=1.0, help="2 speaks twice as fast (default: 1, the reference's pace)")
+    pace.add_argument("--seconds", type=float, help="the exact length of the speech")
+    clone.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    clone.set_defaults(run=_clone)
+
+
+def _clone(args: argparse.Namespace) -> int:
+    text = _text(args)
+    from fm_audio.audio import load_audio, require_writable
+    from fm_audio.voices.cloner import load_cloner
+
+    require_writable(args.output)
+    cloner = load_cloner(args.model, args.device)
+    reference = load_audio(args.reference, cloner.spec.sample_rate)
+    how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds")}
+    with _progress_bar("speaking") as progress:
+        audio = cloner.say(text, reference, args.reference_text, progress=progress, **how)
+    audio.save(args.output)
     return 0
 
 

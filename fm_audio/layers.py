@@ -17,16 +17,21 @@ from fm_audio.types import Frames, Mask, Times
 
 
 class TimeEmbedding(nn.Module):
-    """t (b,) in [0, 1] -> (b d): sinusoids of 1000·t in float32 (bfloat16 would merge neighbouring steps), then an MLP."""
+    """t (b,) in [0, 1] -> (b d): sinusoids of 1000·t in float32 (bfloat16 would merge neighbouring steps), then an MLP.
 
-    def __init__(self, width: int, sinusoids: int = 256):
+    The rates fall from 1 to 1/10,000; `reaches_slowest` says whether the last one is 1/10,000 itself (as F5-TTS and Matcha-TTS
+    have it) or would be the next.
+    """
+
+    def __init__(self, width: int, sinusoids: int = 256, reaches_slowest: bool = False):
         super().__init__()
         self.sinusoids = sinusoids
+        self.intervals = sinusoids // 2 - reaches_slowest
         self.mlp = nn.Sequential(nn.Linear(sinusoids, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Times) -> Tensor:
         half = self.sinusoids // 2
-        rates = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+        rates = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / self.intervals)
         angles = 1000 * t.float()[:, None] * rates
         return self.mlp(torch.cat([angles.sin(), angles.cos()], -1))
 
@@ -57,33 +62,42 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Bool[Tensor, "b 1 1 m"]) -> Te
 
 
 class Attention(nn.Module):
-    """Multi-head attention with normalised queries and keys; to itself (with rotary positions) or to a context."""
+    """Multi-head attention to itself (with rotary positions, on the first `rotary_heads` or all) or to a context.
 
-    def __init__(self, width: int, heads: int, context_width: int | None = None):
+    Queries and keys are normalised unless `normed` is False.
+    """
+
+    def __init__(
+        self, width: int, heads: int, context_width: int | None = None, normed: bool = True, rotary_heads: int | None = None
+    ):
         super().__init__()
         self.heads = heads
-        self.rotates = context_width is None
+        self.rotary_heads = 0 if context_width is not None else heads if rotary_heads is None else rotary_heads
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(context_width or width, 2 * width)
-        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
-        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
+        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6) if normed else None
+        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6) if normed else None
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Frames, context: Float[Tensor, "b m c"], mask: Bool[Tensor, "b m"]) -> Frames:
         """x (b n d), context (b m c), mask (b m) -> (b n d). Every row of mask must keep something."""
         q = rearrange(self.query(x), "b n (h d) -> b h n d", h=self.heads)
         k, v = rearrange(self.key_value(context), "b m (two h d) -> two b h m d", two=2, h=self.heads)
-        q, k = head_norm(q, self.query_norm), head_norm(k, self.key_norm)
-        if self.rotates:
-            q, k = rotary(q), rotary(k)
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = head_norm(q, self.query_norm), head_norm(k, self.key_norm)
+        q, k = self._turned(q), self._turned(k)
         y = attend(q, k, v, mask[:, None, None, :])
         return self.out(rearrange(y, "b h n d -> b n (h d)"))
+
+    def _turned(self, x: Tensor) -> Tensor:
+        r = self.rotary_heads
+        return rotary(x) if r == self.heads else torch.cat([rotary(x[:, :r]), x[:, r:]], 1) if r else x
 
 
 def along_time(conv: nn.Conv1d, x: Frames) -> Float[Tensor, "b n out"]:
     """A convolution of stride 1 on (b n d), which is a flat picture with its channels last: oneDNN then needs no transposes."""
-    padding, dilation = (0, *conv.padding), (1, *conv.dilation)  # type: ignore[misc]
-    y = F.conv2d(x.mT[:, :, None], conv.weight[:, :, None], conv.bias, (1, 1), padding, dilation, conv.groups)  # type: ignore[arg-type]
+    padding, dilation = (0, int(conv.padding[0])), (1, conv.dilation[0])
+    y = F.conv2d(x.mT[:, :, None], conv.weight[:, :, None], conv.bias, (1, 1), padding, dilation, conv.groups)
     return y[:, :, 0].mT
 
 
@@ -144,10 +158,12 @@ class Block(nn.Module):
         kernel: int = 1,
         attention: bool = True,
         context_width: int | None = None,
+        normed: bool = True,
+        rotary_heads: int | None = None,
     ):
         super().__init__()
-        self.attention = Attention(width, heads) if attention else None
-        self.cross = Attention(width, heads, context_width) if context_width else None
+        self.attention = Attention(width, heads, normed=normed, rotary_heads=rotary_heads) if attention else None
+        self.cross = Attention(width, heads, context_width, normed) if context_width else None
         self.feedforward = FeedForward(width, int(feedforward * width), kernel)
         self.modulation = Modulation(cond_width, width, 3 * (1 + attention + bool(context_width)))
 

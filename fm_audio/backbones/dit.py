@@ -3,7 +3,8 @@
     c = time(t) + vector,   h ← h + position(h),   h ← block(h, c) …,   AdaLN
 
 `kernel` > 1 puts a depthwise convolution before each feed-forward, which helps small models that see little data;
-`attention_every` = 2 attends in every second layer only; `position_kernel` = 0 leaves the convolutional position out.
+`attention_every` = 2 attends in every second layer only; `position_kernel` = 0 leaves the convolutional position out. With
+`head_norm` False, `reaches_slowest` True and, for its first version, `rotary_heads` 1 this is the network of F5-TTS.
 """
 
 from __future__ import annotations
@@ -29,15 +30,21 @@ class DiT(nn.Module):
         attention_every: int = 1,
         position_kernel: int = 31,
         position_groups: int = 16,
+        head_norm: bool = True,
+        rotary_heads: int | None = None,
+        reaches_slowest: bool = False,
     ):
         super().__init__()
         self.width = width
-        self.time = TimeEmbedding(width)
+        self.time = TimeEmbedding(width, reaches_slowest=reaches_slowest)
         self.vector = nn.Linear(vector_width, width) if vector_width else None
         convs = 2 if position_kernel else 0
         self.position = nn.ModuleList(MaskedConv(width, position_kernel, position_groups) for _ in range(convs))
         self.blocks = nn.ModuleList(
-            Block(width, heads, width, feedforward, kernel, (i + 1) % attention_every == 0, tokens_width or None)
+            Block(
+                width, heads, width, feedforward, kernel, (i + 1) % attention_every == 0, tokens_width or None,
+                normed=head_norm, rotary_heads=rotary_heads,
+            )  # fmt: skip
             for i in range(layers)
         )
         self.last = Modulation(width, width, 2)

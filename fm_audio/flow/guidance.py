@@ -2,7 +2,8 @@
 
     v = v_null + w (v_cond - v_null)          (Ho and Salimans 2021, equation 6; w = 1 is off)
 
-The two halves live together because they must mean the same by "no condition": `Cond.null`.
+The two halves live together because they must mean the same by "no condition": `Cond.null`, zeros. A task whose encoder has an
+answer of its own to a missing condition drops before it encodes, and hands that answer to the sampler as `null`.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ class GuidedField:
     Outside of the interval, and for w = 1, one plain forward is made. `forwards` counts what was run, a doubled batch as two.
     """
 
-    def __init__(self, velocity: Velocity, mask: Mask, cond: Cond, sampling: Sampling, path: Path) -> None:
+    def __init__(
+        self, velocity: Velocity, mask: Mask, cond: Cond, sampling: Sampling, path: Path, null: Cond | None = None
+    ) -> None:
         self.velocity, self.mask, self.cond, self.path = velocity, mask, cond, path
         self.w, self.rescale = sampling.guidance, sampling.guidance_rescale
         self.low, self.high = sampling.guidance_interval
-        self.both = Cond.stack(cond, cond.null()) if self.w != 1.0 else cond
+        self.both = Cond.stack(cond, null or cond.null()) if self.w != 1.0 else cond
         self.forwards = 0
 
     def __call__(self, x: Frames, t: Times) -> Frames:

@@ -54,10 +54,12 @@ class FlowHead(nn.Module):
         port: str = "mel",
         generator: torch.Generator | None = None,
         x0_mean: Frames | None = None,
+        scored: Mask | None = None,
     ) -> Tensor:
         """Flow matching loss of data x1 (b n d) where mask (b n) keeps: a scalar in float32.
 
-        generator draws t, noise and dropped conditions. x0_mean (b n d) moves the noise, as in `sample`; it gets no gradient.
+        generator draws t, noise and dropped conditions. scored (b n) limits what is counted, for infilling. x0_mean (b n d) moves
+        the noise, as in `sample`; it gets no gradient.
         """
         with torch.autocast(x1.device.type, enabled=False):
             pads = ~mask[..., None]
@@ -70,7 +72,8 @@ class FlowHead(nn.Module):
         cond = drop_conditions(cond, x1.shape[0], self.condition_drop, x1.device, generator)
         h = self._hidden(x_t, t, mask, cond, port)
         with torch.autocast(x1.device.type, enabled=False):
-            return self.ports[port].loss(h.float(), x0, x1, t, self.path, mask)  # type: ignore[operator]
+            counted = mask if scored is None else scored & mask
+            return self.ports[port].loss(h.float(), x0, x1, t, self.path, counted)  # type: ignore[operator]
 
     def velocity(self, x: Frames, t: Times, mask: Mask, cond: Cond, port: str = "mel") -> Frames:
         """v (b n d) float32 at x (b n d), t (b,), zero at padded frames."""
@@ -84,9 +87,9 @@ class FlowHead(nn.Module):
         h, token_mask = self.ports[port].embed(x_t, cond.frames, mask)  # type: ignore[operator]
         return self.backbone(h, t, token_mask, replace(cond, frames=None))
 
-    def field(self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel") -> GuidedField:
-        """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards."""
-        return GuidedField(lambda x, t, m, c: self.velocity(x, t, m, c, port), mask, cond, sampling, self.path)
+    def field(self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | None = None) -> GuidedField:
+        """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards. null defaults to `cond.null()`."""
+        return GuidedField(lambda x, t, m, c: self.velocity(x, t, m, c, port), mask, cond, sampling, self.path, null)
 
     @torch.no_grad()
     def sample(
@@ -97,9 +100,11 @@ class FlowHead(nn.Module):
         seeds: Sequence[int],
         port: str = "mel",
         x0_mean: Frames | None = None,
+        null: Cond | None = None,
     ) -> Frames:
         """Data x1 (b n d) for mask (b n), zeros at padded frames; item i starts from the noise of seeds[i].
 
+        null is what guidance leans away from, `cond.null()` where none is given.
         x0_mean (b n d) moves that noise, for models trained so: x0 = x0_mean + temperature * noise.
         """
         b, n = mask.shape
@@ -107,7 +112,7 @@ class FlowHead(nn.Module):
         x0 = sampling.temperature * noise(seeds, mask.sum(1).tolist(), n, channels, mask.device)
         if x0_mean is not None:
             x0 = x0 + x0_mean.float().masked_fill(~mask[..., None], 0.0)
-        return sampling.make_solver()(self.field(mask, cond, sampling, port), x0, sampling.times())
+        return sampling.make_solver()(self.field(mask, cond, sampling, port, null), x0, sampling.times())
 
     def forwards(self, sampling: Sampling) -> int | None:
         """Network evaluations of one `sample`, guided ones counted twice; None if the solver is adaptive."""

@@ -27,6 +27,7 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw
 from fm_audio.tasks.speech_requests import (
     GROUP_FRAMES,
+    Example,
     Generated,
     Piece,
     SpeechRequest,
@@ -159,6 +160,14 @@ class AlignedTTS(nn.Module):
             if progress is not None:
                 progress(done / sum(lengths))
         return join_pieces(len(requests), pieces, durations, mels)
+
+    @torch.inference_mode()
+    def examples(self, batch: SpeechBatch, count: int, sampling: Sampling) -> list[Example]:
+        """The first clips of a batch, to look at: generated from their texts, and how the recordings are aligned."""
+        spoken = self.generate([SpeechRequest(batch.texts[i], batch.speakers[i], seed=i) for i in range(count)], sampling)
+        speaker = self.speaker(self.speaker_index(batch.speakers))
+        durations = self.align(batch, self.text(batch.symbols, batch.symbols_mask, speaker))
+        return [Example(s.mel, d[m]) for s, d, m in zip(spoken, durations, batch.symbols_mask, strict=False)]
 
     def _encode(self, piece: Piece, vector: Tensor) -> EncodedSymbols:
         symbols = torch.tensor([piece.encoded.ids], device=vector.device)

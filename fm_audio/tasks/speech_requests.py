@@ -62,6 +62,14 @@ class Generated:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A clip of a batch as the task says it: mel (n bands), and the frames of each symbol (m,) of the recorded one, if known."""
+
+    mel: Tensor
+    durations_frames: Tensor | None
+
+
+@dataclass(frozen=True)
 class Piece:
     """One sentence (or part of one) of request number `request`."""
 

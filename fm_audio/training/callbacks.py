@@ -16,7 +16,6 @@ from lightning.pytorch.utilities import rank_zero_info
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.flow.sampling import Sampling
-from fm_audio.tasks.speech_requests import SpeechRequest
 
 
 class PeakMemory(L.Callback):
@@ -45,7 +44,7 @@ class TimeLeft(L.Callback):
 
 
 class SpokenSentences(L.Callback):
-    """At each validation, the first `sentences` held-out clips: recorded and generated mel, alignment and sound.
+    """At each validation, the first `sentences` held-out clips: recorded and generated mel, sound, and alignment if any.
 
     Goes to every TensorBoard and W&B logger of the trainer.
     """
@@ -60,17 +59,12 @@ class SpokenSentences(L.Callback):
         if batch_idx > 0 or trainer.sanity_checking or not trainer.is_global_zero:
             return
         task: Any = pl_module.task
-        count = min(self.sentences, len(batch))
-        requests = [SpeechRequest(batch.texts[i], batch.speakers[i], seed=i) for i in range(count)]
-        spoken = task.generate(requests, Sampling(steps=self.steps))
-        speaker = task.speaker(task.speaker_index(batch.speakers))
-        durations = task.align(batch, task.text(batch.symbols, batch.symbols_mask, speaker))
         vocoder = HarmonicPlusNoise(task.spec)
-        for i, generated in enumerate(spoken):
-            symbols = int(batch.symbols_mask[i].sum())
+        for i, example in enumerate(task.examples(batch, min(self.sentences, len(batch)), Sampling(steps=self.steps))):
             recorded = batch.mel[i, batch.mask[i]].float().cpu().numpy()
-            figure = draw(recorded, generated.mel.float().cpu().numpy(), durations[i, :symbols].cpu().numpy(), batch.texts[i])
-            mel = generated.mel[None].float().cpu()
+            durations = np.zeros(0) if example.durations_frames is None else example.durations_frames.cpu().numpy()
+            figure = draw(recorded, example.mel.float().cpu().numpy(), durations, batch.texts[i])
+            mel = example.mel[None].float().cpu()
             wave = vocoder.decode(mel, torch.ones(mel.shape[:2], dtype=torch.bool))[0].numpy()
             self._log(trainer, f"sentence{i}", figure, wave, task.spec.sample_rate)
 

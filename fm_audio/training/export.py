@@ -46,13 +46,14 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
 
 
 def _speaking(node: dict[str, Any]) -> dict[str, Any]:
-    """What a model folder needs to be a voice; nothing for other models."""
+    """What a model folder needs to be a voice, or to clone one; nothing for other models."""
     arguments = node["init_args"]
-    if "speakers" not in arguments:
+    kind = node["class_path"].rpartition(".")[0].rpartition(".")[2]
+    if kind not in ("aligned_tts", "infill_tts"):
         return {}
     vocoder = {"class_path": "fm_audio.decoders.harmonic.HarmonicPlusNoise", "init_args": {"spec": arguments["spec"]}}
-    voices = {name: {"speaker": name} for name in arguments["speakers"]}
-    return {"kind": "aligned_tts", "voices": voices, "vocoder": vocoder}
+    voices = {name: {"speaker": name} for name in arguments.get("speakers", [])}
+    return {"kind": kind, "vocoder": vocoder} | ({"voices": voices} if voices else {})
 
 
 def main(argv: Sequence[str]) -> int:

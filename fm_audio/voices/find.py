@@ -39,11 +39,11 @@ def load(name: str | os.PathLike[str] | None = None, device: str | torch.device 
 
     Raises FmAudioError on unknown names, naming near ones, and when the vocoder was made for another mel.
     """
-    where = _device(device)
+    where = device_named(device)
     entry = find(name)
     config = read_config(entry.folder)
     model = cast(Any, load_model(entry.folder))
-    vocoder = _load_vocoder(entry.folder, config)
+    vocoder = load_vocoder(entry.folder, config)
     model.spec.require_same(vocoder.spec, f"the voice in {entry.folder.name}", f"its vocoder {config['vocoder']}")
     sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
     speakers = {e.name: e.speaker for e in voices_of(entry.folder)}
@@ -101,7 +101,7 @@ def _named(asked: str, entries: list[Entry]) -> Entry:
     raise FmAudioError(f"unknown voice {asked!r}; {hint}There are {', '.join(names)}, or give the folder of a trained voice")
 
 
-def _load_vocoder(folder: Path, config: Mapping[str, Any]) -> Any:
+def load_vocoder(folder: Path, config: Mapping[str, Any]) -> Any:
     """The decoder that a voice names: a class without weights, or a folder beside the voice or among the shipped ones."""
     named = config.get("vocoder")
     if isinstance(named, Mapping):
@@ -115,7 +115,7 @@ def _load_vocoder(folder: Path, config: Mapping[str, Any]) -> Any:
     raise FmAudioError(f"{folder / CONFIG}: its vocoder {named!r} is neither in {' nor in '.join(str(p.parent) for p in places)}")
 
 
-def _device(device: str | torch.device) -> torch.device:
+def device_named(device: str | torch.device) -> torch.device:
     try:
         where = torch.device(device)
         torch.empty(0, device=where)

@@ -199,3 +199,16 @@ def test_smoke_trains_on_a_gpu(smoke_data: Path, tmp_path: Path) -> None:
     assert "GPU" in done.stdout + done.stderr
     weights = torch.load(tmp_path / "runs/smoke/checkpoints/last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_the_smoke_recipe_of_infilling_trains_and_clones(smoke_data: Path, tmp_path: Path) -> None:
+    from fm_audio.audio import Audio
+    from fm_audio.voices.cloner import load_cloner
+
+    recipe = ROOT / "recipes/infill_tts/smoke.yaml"
+    arguments = ["fit", "--config", str(recipe), "--trainer.max_steps", "20", "--trainer.val_check_interval", "20"]
+    assert command(arguments, smoke_data) == 0, (smoke_data / "output.txt").read_text()[-3000:]
+    assert command(["export", "runs/infill", str(tmp_path / "model")], smoke_data) == 0
+    cloner = load_cloner(tmp_path / "model")
+    tone = Audio(torch.linspace(0, 2000, 36_000).sin().numpy(), 24_000)
+    assert cloner.say("red moon", tone, "blue sun", steps=1).seconds > 0.5

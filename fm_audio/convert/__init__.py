@@ -1,0 +1,1 @@
+"""Foreign weights in and out: one file per family."""

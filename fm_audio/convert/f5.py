@@ -1,0 +1,121 @@
+"""F5-TTS (Chen et al. 2024, arXiv 2410.06885; package f5-tts 1.1.22): its DiT and text encoder as `InfillTTS`, and back.
+
+Theirs turns neighbouring channels of a head against each other, ours the two halves, so the rows of queries and keys change
+places; the last modulation is (scale, shift) there and (shift, scale) here; keys and values are one matrix here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from fm_audio.convert.layout import Entry, State, count, linear, to_ours, to_theirs
+from fm_audio.types import FmAudioError
+
+HEAD_WIDTH = 64
+PREFIX = "ema_model.transformer."
+# what the weights do not show: does the filler stay hidden, and how many heads are turned (None: all)
+VERSIONS: dict[str, tuple[bool, int | None]] = {"f5-v1": (True, None), "f5-v0": (False, 1)}
+MEL = {"sample_rate": 24_000, "n_fft": 1024, "hop_samples": 256, "window_samples": 1024, "bands": 100, "log_floor": 1e-5}
+BESIDE_THE_WEIGHTS = ("initted", "step", "update", "ema_model.initted", "ema_model.step")
+
+
+def transformer_of(checkpoint: Mapping[str, Any], where: str) -> State:
+    """The averaged transformer of a published file: safetensors, or the trainer's .pt with its averaged weights."""
+    tensors = checkpoint.get("ema_model_state_dict", checkpoint)
+    kept = {k: v for k, v in tensors.items() if k not in BESIDE_THE_WEIGHTS and ".mel_spec." not in k and k.startswith(PREFIX)}
+    if not kept:
+        raise FmAudioError(f"{where}: holds no {PREFIX}…; give a published F5-TTS checkpoint (safetensors, or .pt with EMA)")
+    return {k.removeprefix(PREFIX): v for k, v in kept.items()}
+
+
+def from_f5(
+    state: Mapping[str, Tensor], family: str, vocabulary: list[str], where: str = "F5-TTS"
+) -> tuple[dict[str, Any], State]:
+    """(config node, weights) of an `InfillTTS` that computes what the checkpoint computes for one item at a time."""
+    if not {"input_embed.proj.weight", "text_embed.text_embed.weight"} <= set(state):
+        raise FmAudioError(f"{where}: not the layout of F5-TTS; choose the family it comes from")
+    mask_filler, rotary_heads = VERSIONS[family]
+    symbols, text_width = state["text_embed.text_embed.weight"].shape
+    width = len(state["input_embed.proj.weight"])
+    bands = state["input_embed.proj.weight"].shape[1] - text_width >> 1
+    if len(vocabulary) + 1 != symbols:
+        raise FmAudioError(f"{where}: has {symbols - 1} symbols, the vocabulary {len(vocabulary)}; give the vocab.txt beside it")
+    layers, text_layers = count(state, "transformer_blocks."), count(state, "text_embed.text_blocks.")
+    weights = {k: v for k, v in state.items() if k != "rotary_embed.inv_freq"}
+    ours = to_ours(entries(layers, text_layers), weights, where)
+    backbone = {
+        "width": width, "layers": layers, "heads": width // HEAD_WIDTH, "head_norm": False, "reaches_slowest": True,
+        "feedforward": len(state["transformer_blocks.0.ff.ff.0.0.weight"]) / width, "rotary_heads": rotary_heads,
+    }  # fmt: skip
+    node = {
+        "class_path": "fm_audio.tasks.infill_tts.InfillTTS",
+        "init_args": {
+            "spec": MEL | {"bands": bands},
+            "frontend": {"class_path": "fm_audio.data.text.f5.F5Characters", "init_args": {"vocabulary": vocabulary}},
+            "backbone": {"class_path": "fm_audio.backbones.dit.DiT", "init_args": backbone},
+            "text_width": text_width, "text_layers": text_layers, "mask_filler": mask_filler,
+        },
+    }  # fmt: skip
+    return node, ours
+
+
+def to_f5(ours: Mapping[str, Tensor]) -> State:
+    """The transformer's state dict in F5-TTS's layout, its constant rotary frequencies included."""
+    layers, text_layers = count(ours, "head.backbone.blocks."), count(ours, "text.blocks.")
+    frequencies = 1.0 / (10_000 ** (torch.arange(0, HEAD_WIDTH, 2).float() / HEAD_WIDTH))
+    return to_theirs(entries(layers, text_layers), ours) | {"rotary_embed.inv_freq": frequencies}
+
+
+def entries(layers: int, text_layers: int) -> list[Entry]:
+    """Every tensor of both."""
+    found = [Entry("text.embedding.weight", ("text_embed.text_embed.weight",))]
+    for i in range(text_layers):
+        a, b = f"text.blocks.{i}", f"text_embed.text_blocks.{i}"
+        for ours, theirs in (("depthwise.conv", "dwconv"), ("norm", "norm"), ("up", "pwconv1"), ("down", "pwconv2")):
+            found += linear(f"{a}.{ours}", f"{b}.{theirs}")
+        found += [Entry(f"{a}.{x}", (f"{b}.grn.{x}",), lambda x: x[0, 0], lambda x: (x[None, None],)) for x in ("gamma", "beta")]
+    backbone = "head.backbone"
+    found += linear("head.ports.mel.into", "input_embed.proj") + linear("head.ports.mel.out", "proj_out")
+    for i in range(2):
+        found += linear(f"{backbone}.position.{i}.conv", f"input_embed.conv_pos_embed.conv1d.{2 * i}")
+        found += linear(f"{backbone}.time.mlp.{2 * i}", f"time_embed.time_mlp.{2 * i}")
+    for i in range(layers):
+        found += _block(f"{backbone}.blocks.{i}", f"transformer_blocks.{i}")
+    last = [f"{backbone}.last.linear", "norm_out.linear"]
+    return found + [Entry(f"{last[0]}.{p}", (f"{last[1]}.{p}",), _swapped, lambda x: (_swapped(x),)) for p in ("weight", "bias")]
+
+
+def _block(ours: str, theirs: str) -> list[Entry]:
+    found = linear(f"{ours}.modulation.linear", f"{theirs}.attn_norm.linear")
+    found += linear(f"{ours}.attention.out", f"{theirs}.attn.to_out.0")
+    found += linear(f"{ours}.feedforward.layers.0", f"{theirs}.ff.ff.0.0")
+    found += linear(f"{ours}.feedforward.layers.2", f"{theirs}.ff.ff.2")
+    for part in ("weight", "bias"):
+        q, k, v = (f"{theirs}.attn.to_{x}.{part}" for x in "qkv")
+        found.append(Entry(f"{ours}.attention.query.{part}", (q,), _halves, lambda x: (_pairs(x),)))
+        found.append(Entry(f"{ours}.attention.key_value.{part}", (k, v), _key_value, _key_and_value))
+    return found
+
+
+_halves = partial(rearrange, pattern="(h d two) ... -> (h two d) ...", two=2, d=HEAD_WIDTH // 2)
+_pairs = partial(rearrange, pattern="(h two d) ... -> (h d two) ...", two=2, d=HEAD_WIDTH // 2)
+
+
+def _key_value(k: Tensor, v: Tensor) -> Tensor:
+    return torch.cat([_halves(k), v])
+
+
+def _key_and_value(x: Tensor) -> tuple[Tensor, Tensor]:
+    k, v = x.chunk(2)
+    return _pairs(k), v
+
+
+def _swapped(x: Tensor) -> Tensor:
+    first, second = x.chunk(2)
+    return torch.cat([second, first])

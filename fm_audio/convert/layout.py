@@ -1,0 +1,72 @@
+"""How a family's tensors and ours become each other: a list of entries, exact in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fm_audio.types import FmAudioError
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of ours, made of one or more of theirs. `split` is the inverse of `join`."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    join: Callable[..., Tensor] = lambda x: x
+    split: Callable[[Tensor], Sequence[Tensor]] = lambda x: (x,)
+
+
+def to_ours(entries: Sequence[Entry], theirs: Mapping[str, Tensor], where: str) -> State:
+    """Raises FmAudioError, with the list, unless `theirs` holds exactly the tensors of the entries."""
+    expected = {key for entry in entries for key in entry.theirs}
+    missing, unknown = sorted(expected - set(theirs)), sorted(set(theirs) - expected)
+    if missing or unknown:
+        listed = [f"{key} is missing" for key in missing] + [f"{key} is unknown" for key in unknown]
+        more = f"; and {len(listed) - 6} more" if len(listed) > 6 else ""
+        raise FmAudioError(f"{where}: not this family's layout: {'; '.join(listed[:6])}{more}; choose the family it comes from")
+    return {entry.ours: entry.join(*(theirs[key] for key in entry.theirs)).contiguous() for entry in entries}
+
+
+def to_theirs(entries: Sequence[Entry], ours: Mapping[str, Tensor]) -> State:
+    state: State = {}
+    for entry in entries:
+        parts = entry.split(ours[entry.ours])
+        state |= {key: part.contiguous() for key, part in zip(entry.theirs, parts, strict=True)}
+    return state
+
+
+def linear(ours: str, theirs: str) -> list[Entry]:
+    """A weight and a bias."""
+    return [Entry(f"{ours}.{part}", (f"{theirs}.{part}",)) for part in ("weight", "bias")]
+
+
+def count(state: Mapping[str, Tensor], prefix: str) -> int:
+    """How many numbered parts `prefix`0., `prefix`1. … there are."""
+    return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """A safetensors file, or what a .pt or .ckpt holds, read with `weights_only`: tensors and plain values, never code."""
+    import pickle
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise FmAudioError(f"{path}: no such file; give the published checkpoint")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise FmAudioError(f"{path}: truncated, or more than tensors and plain values ({reason}); fetch it again") from e

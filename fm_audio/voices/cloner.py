@@ -1,0 +1,170 @@
+"""Cloning: text in, sound out, in the voice of a short recording whose words are known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fm_audio.audio import Audio, AudioSpec, resample
+from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
+from fm_audio.data.text.frontend import Break, split_markup
+from fm_audio.data.text.sentences import split_sentences
+from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.infill_tts import InfillRequest, InfillTTS, spoken_symbols
+from fm_audio.types import FmAudioError
+from fm_audio.voices.find import device_named, load_vocoder
+
+KIND = "infill_tts"
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 20.0
+SPAN_SECONDS = 22.0  # reference and answer together, about what models are trained on (F5-TTS)
+FADE_SECONDS = 0.15
+LOUDNESS = 0.1  # root mean square that quieter references are raised to, as in F5-TTS and ZipVoice; the answer is lowered again
+SILENT_PEAK = 1e-3
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stretch of the answer: a text, or a pause of so many seconds."""
+
+    text: str = ""
+    pause_seconds: float = 0.0
+
+
+class Cloner:
+    """An `InfillTTS` with its vocoder. `load_cloner` makes one."""
+
+    def __init__(self, name: str, model: InfillTTS, vocoder: Any, sampling: Sampling):
+        self.name, self.model, self.vocoder, self.sampling = name, model, vocoder, sampling
+
+    @property
+    def spec(self) -> AudioSpec:
+        return self.model.spec
+
+    @torch.inference_mode()
+    def say(
+        self,
+        text: str,
+        reference: Audio,
+        reference_text: str,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        speed: float = 1.0,
+        seconds: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Audio:
+        """Text of any length in the reference's voice. `reference_text` is what the reference says, word for word.
+
+        Long texts are spoken in pieces that cross-fade; `<break 750ms>` is a silence of exactly that length; `seconds` asks for
+        an exact total. Raises FmAudioError on bad references and unreadable texts.
+        """
+        given: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
+        sampling = replace(self.sampling, **{k: v for k, v in given.items() if v is not None})
+        if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
+            raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
+        samples, gain = self._prepared(reference)
+        mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self._device))[0]
+        parts = self._parts(text, reference_text, len(mel))
+        frames = self._frames(parts, mel, reference_text, speed, seconds)
+        waves: list[np.ndarray] = []
+        for i, (part, length) in enumerate(zip(parts, frames, strict=True)):
+            if not part.text:
+                waves.append(np.zeros(self.spec.samples_of_seconds(part.pause_seconds), np.float32))
+            else:
+                request = InfillRequest(part.text, mel, reference_text, _seed(seed, i), frames=length)
+                [answer] = self.model.generate([request], sampling)
+                whole = torch.ones(1, len(answer), dtype=torch.bool, device=answer.device)
+                waves.append(self.vocoder.decode(answer[None], whole)[0].cpu().numpy() / gain)
+            if progress is not None:
+                progress((i + 1) / len(parts))
+        wave = self._joined(parts, waves)
+        if seconds is not None:
+            exact = self.spec.samples_of_seconds(seconds)
+            wave = np.pad(wave, (0, max(0, exact - len(wave))))[:exact]
+        return Audio(np.clip(wave, -1, 1).astype(np.float32), self.spec.sample_rate)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.text.embedding.weight.device
+
+    def _prepared(self, reference: Audio) -> tuple[np.ndarray, float]:
+        """The reference at the model's rate and loud enough, and the gain that made it so."""
+        if not SHORTEST_SECONDS <= reference.seconds <= LONGEST_SECONDS:
+            raise FmAudioError(
+                f"reference: {reference.seconds:.2f} s long; give {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s of one voice"
+            )
+        if not np.isfinite(reference.samples).all() or np.abs(reference.samples).max() < SILENT_PEAK:
+            raise FmAudioError("reference: it is silent or broken; give a recording in which somebody speaks")
+        samples = resample(reference.samples.astype(np.float32), reference.sample_rate, self.spec.sample_rate)
+        gain = max(1.0, LOUDNESS / float(np.sqrt(np.mean(samples**2))))
+        return samples * np.float32(gain), gain
+
+    def _parts(self, text: str, reference_text: str, reference_frames: int) -> list[_Part]:
+        if not reference_text.strip():
+            raise FmAudioError("reference text: it is empty; write what the reference says, word for word")
+        seen_seconds = self.spec.seconds_of_frames(reference_frames)
+        characters = int(len(reference_text) / seen_seconds * max(5.0, SPAN_SECONDS - seen_seconds))
+        parts = []
+        for piece in split_markup(text):
+            if isinstance(piece, Break):
+                parts.append(_Part(pause_seconds=piece.seconds))
+            elif piece.strip():
+                parts += [_Part(p) for p in split_sentences(piece, max(40, characters))]
+        if not any(p.text for p in parts):
+            raise FmAudioError(f"text: {text[:40]!r} has no words to say; write a sentence")
+        return parts
+
+    def _frames(
+        self, parts: list[_Part], mel: torch.Tensor, reference_text: str, speed: float, seconds: float | None
+    ) -> list[int]:
+        """Frames of each part's answer; 0 for pauses. Together with pauses and cross-fades they make `seconds`."""
+        if seconds is None:
+            asked = [InfillRequest(p.text, mel, reference_text, speed=speed) for p in parts]
+            return [self.model.frames_for(r) if r.text else 0 for r in asked]
+        symbols = np.array([spoken_symbols(self.model.frontend, p.text) if p.text else 0 for p in parts])
+        spoken = seconds - sum(p.pause_seconds for p in parts) + FADE_SECONDS * self._fades(parts)
+        total = self.spec.frames_of_seconds(spoken)
+        if total < symbols.sum():
+            raise FmAudioError(f"seconds: given {seconds}; that leaves {spoken:.2f} s for {symbols.sum()} symbols; ask for more")
+        ends = np.round(np.cumsum(symbols) / symbols.sum() * total).astype(int)
+        return np.diff(ends, prepend=0).tolist()
+
+    @staticmethod
+    def _fades(parts: list[_Part]) -> int:
+        return sum(bool(a.text and b.text) for a, b in zip(parts, parts[1:], strict=False))
+
+    def _joined(self, parts: list[_Part], waves: list[np.ndarray]) -> np.ndarray:
+        """Neighbouring texts overlap in a linear cross-fade; pauses stay exactly as long as they are."""
+        wave = waves[0]
+        for before, part, new in zip(parts, parts[1:], waves[1:], strict=False):
+            n = self.spec.samples_of_seconds(FADE_SECONDS) if before.text and part.text else 0
+            n = min(n, len(wave), len(new))
+            rise = np.linspace(0, 1, n, dtype=np.float32)
+            wave = np.concatenate([wave[: len(wave) - n], wave[len(wave) - n :] * (1 - rise) + new[:n] * rise, new[n:]])
+        return wave
+
+
+def _seed(seed: int, part: int) -> int:
+    return seed if part == 0 else int(np.random.SeedSequence([seed % 2**64, part]).generate_state(1)[0])
+
+
+def load_cloner(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Cloner:
+    """The model of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it."""
+    folder, where = Path(folder), device_named(device)
+    config = read_config(folder)
+    if config.get("kind") != KIND:
+        raise FmAudioError(
+            f"{folder / CONFIG}: kind {config.get('kind')!r} cannot clone; give the folder of a model of kind {KIND!r}"
+        )
+    model, vocoder = load_model(folder), load_vocoder(folder, config)
+    assert isinstance(model, InfillTTS)
+    model.spec.require_same(vocoder.spec, f"the model in {folder.name}", f"its vocoder {config['vocoder']}")
+    sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
+    return Cloner(folder.name, model.to(where), vocoder.to(where), sampling)

@@ -1,0 +1,116 @@
+"""Infilling: what is hidden is learned and nothing of it seen; a request is answered at the reference's pace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from fm_audio.audio import AudioSpec
+from fm_audio.backbones.dit import DiT
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.text.characters import Characters
+from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.infill_tts import InfillRequest, InfillTTS, hidden_span
+from fm_audio.types import FmAudioError, length_mask
+
+
+def tiny(**changes: Any) -> InfillTTS:
+    backbone = DiT(width=32, layers=2, heads=2, position_kernel=5, position_groups=4)
+    task = InfillTTS(AudioSpec(bands=8), Characters(), backbone, **{"text_width": 16, "text_layers": 1, **changes})
+    with torch.no_grad():
+        for parameter in task.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return task.eval()
+
+
+def batch() -> SpeechBatch:
+    frames, symbols = torch.tensor([40, 25, 31]), torch.tensor([9, 5, 7])
+    mask, symbols_mask = length_mask(frames), length_mask(symbols)
+    return SpeechBatch(
+        ids=["a", "b", "c"], texts=["", "", ""], speakers=["x", "y", "z"],
+        symbols=torch.randint(1, 30, (3, 9)) * symbols_mask, symbols_mask=symbols_mask,
+        mel=torch.randn(3, 40, 8), mask=mask,
+        durations_frames=torch.zeros(3, 9, dtype=torch.long), has_durations=torch.zeros(3, dtype=torch.bool),
+    )  # fmt: skip
+
+
+def test_spans_are_whole_within_the_item_and_as_long_as_asked() -> None:
+    lengths = torch.tensor([100, 37, 1, 60] * 50)
+    mask = length_mask(lengths)
+    hidden = hidden_span(mask, 0.7, torch.Generator().manual_seed(0))
+    assert not (hidden & ~mask).any()
+    edges = torch.nn.functional.pad(hidden.int(), (1, 1)).diff(dim=1).eq(1).sum(1)
+    assert (edges == 1).all()
+    share = hidden.sum(1) / lengths
+    assert (share[lengths > 30] >= 0.68).all() and share.max() == 1
+    assert (
+        hidden[lengths == 100].float().mean(0)[50] == 1 and hidden[lengths == 100, 0].any() and hidden[lengths == 100, -1].any()
+    )
+
+
+@pytest.mark.parametrize("fill", ["filled", "stretched"])
+def test_the_loss_is_the_same_padded_and_counts_hidden_frames_alone(fill: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, data = tiny(fill=fill, least_hidden=0.7), batch()
+    seen: list[dict[str, torch.Tensor]] = []
+    honest = task.head.loss
+
+    def watched(x1: torch.Tensor, mask: torch.Tensor, cond: Any, **how: Any) -> torch.Tensor:
+        seen.append({"cond": cond.frames, "hidden": how["scored"], "mask": mask})
+        return honest(x1, mask, cond, **how)
+
+    monkeypatch.setattr(task.head, "loss", watched)
+    value = task.loss(data, torch.Generator().manual_seed(3))["loss"]
+    assert value.isfinite() and value > 0
+    visible, hidden = seen[0]["cond"][..., :8], seen[0]["hidden"]
+    assert not visible[hidden].any(), "hidden frames are never shown"
+    shown = data.mask & ~hidden
+    assert all(torch.equal(v[s], m[s]) or not v.any() for v, m, s in zip(visible, data.mel, shown, strict=True))
+    wrecked = replace(data, mel=data.mel.masked_fill(~data.mask[..., None], torch.nan))
+    assert torch.equal(task.loss(wrecked, torch.Generator().manual_seed(3))["loss"], value)
+
+
+def test_everything_is_dropped_as_often_as_asked() -> None:
+    task, data = tiny(drop_all=1.0), batch()
+    other = replace(data, symbols=data.symbols.where(data.symbols == 0, data.symbols % 30 + 1))
+    loss = [task.loss(d, torch.Generator().manual_seed(1))["loss"] for d in (data, other)]
+    assert torch.equal(loss[0], loss[1])
+    with pytest.raises(FmAudioError, match="drop_all"):
+        tiny(drop_all=1.2)
+
+
+def test_one_clip_is_learned_by_heart() -> None:
+    torch.manual_seed(0)
+    task, data = tiny(drop_all=0.0, drop_visible=0.0).train(), batch()
+    optimizer = torch.optim.Adam(task.parameters(), 3e-3)
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(300):
+        loss = task.loss(data, generator)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-30:]) < 0.5 * sum(losses[:10]) * 3
+
+
+def test_requests_are_answered_alone_at_the_pace_of_the_reference() -> None:
+    task, sampling = tiny(), Sampling(steps=2, guidance=2.0)
+    reference = torch.randn(60, 8)
+    asked = InfillRequest("two more words", reference, "these are six", seed=5)
+    [answer] = task.generate([asked], sampling)
+    assert len(answer) == round(60 * 12 / 11) and answer.isfinite().all()
+    together = task.generate([replace(asked, seed=6), asked, replace(asked, text="no", seed=1)], sampling)
+    assert torch.equal(together[1], answer) and not torch.equal(together[0], answer)
+    assert len(task.generate([replace(asked, speed=2.0)], sampling)[0]) == round(60 * 12 / 11 / 2)
+    assert len(task.generate([replace(asked, frames=33)], sampling)[0]) == 33
+    plain = task.generate([asked], Sampling(steps=2))[0]
+    assert not torch.allclose(plain, answer), "guidance leans away from no text and no voice"
+
+
+def test_text_that_does_not_fit_is_refused() -> None:
+    task = tiny()
+    with pytest.raises(FmAudioError, match="symbols do not fit into"):
+        task.generate([InfillRequest("far too many words for this", torch.randn(5, 8), "hm", frames=3)])

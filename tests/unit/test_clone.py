@@ -1,0 +1,191 @@
+"""Cloning from the command line and in Python, with a published layout's weights drawn at random; and the way there and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fm_audio.audio import Audio, load_audio
+from fm_audio.checkpoint import instantiate
+from fm_audio.cli import main
+from fm_audio.convert.f5 import PREFIX, to_f5
+from fm_audio.types import FmAudioError
+from fm_audio.voices.cloner import FADE_SECONDS, Cloner, load_cloner
+
+SAID = "For the twentieth time that evening the two men shook hands."
+RECORDING = Path(__file__).parents[1] / "data/kathleen/000.opus"
+VOCABULARY = [" ", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,.!?'\""]
+
+
+def published(folder: Path) -> dict[str, Tensor]:
+    """model.safetensors and vocab.txt in F5-TTS's layout, a tenth of its width."""
+    node: dict[str, Any] = {
+        "class_path": "fm_audio.tasks.infill_tts.InfillTTS",
+        "init_args": {
+            "spec": {},
+            "frontend": {"class_path": "fm_audio.data.text.f5.F5Characters", "init_args": {"vocabulary": VOCABULARY}},
+            "backbone": {
+                "class_path": "fm_audio.backbones.dit.DiT",
+                "init_args": {"width": 64, "layers": 2, "heads": 1, "feedforward": 2.0, "head_norm": False},
+            },
+            "text_width": 32,
+            "text_layers": 2,
+        },
+    }
+    torch.manual_seed(0)
+    task = instantiate(node)
+    with torch.no_grad():
+        for parameter in task.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    state = {PREFIX + k: v for k, v in to_f5(task.state_dict()).items()}
+    state |= {"initted": torch.tensor(True), "step": torch.tensor(7), "ema_model.mel_spec.mel_stft.window": torch.ones(3)}
+    save_file(state, folder / "model.safetensors")
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    return state
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A converted model folder; what was published lies beside it."""
+    folder = tmp_path_factory.mktemp("f5")
+    published(folder)
+    assert (
+        main(
+            ["convert", "f5-v1", str(folder / "model.safetensors"), str(folder / "f5"), "--vocabulary", str(folder / "vocab.txt")]
+        )
+        == 0
+    )
+    return folder / "f5"
+
+
+@pytest.fixture(scope="module")
+def cloner(model: Path) -> Cloner:
+    return load_cloner(model)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Audio:
+    return load_audio(RECORDING, 24_000)
+
+
+def test_the_published_layout_goes_there_and_back(model: Path, tmp_path: Path) -> None:
+    assert main(["convert", "f5-v1", str(model), str(tmp_path / "back.safetensors")]) == 0
+    before, after = load_file(model.parent / "model.safetensors"), load_file(tmp_path / "back.safetensors")
+    kept = {k: v for k, v in before.items() if "mel_spec" not in k and k != "step"}
+    assert kept.keys() == after.keys() - {"step"} and all(torch.equal(after[k], v) for k, v in kept.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["f5-v1", "model.safetensors", "new"], "--vocabulary"),
+        (["f5-v1", "model.safetensors", "f5", "--vocabulary", "vocab.txt"], "holds a model already"),
+        (["f5-v1", "nowhere.safetensors", "new", "--vocabulary", "vocab.txt"], "no such file"),
+        (["f5-v1", "vocab.txt", "new", "--vocabulary", "vocab.txt"], "more than tensors"),
+        (["f5-v1", "cut.safetensors", "new", "--vocabulary", "vocab.txt"], "truncated"),
+        (["f5-v1", "less.safetensors", "new", "--vocabulary", "vocab.txt"], "proj_out.bias is missing"),
+        (["f5-v1", "other.safetensors", "new", "--vocabulary", "vocab.txt"], "holds no ema_model.transformer"),
+        (["f5-v0", "f5", "new.safetensors"], "was converted from f5-v1"),
+        (["f5-v1", "f5", "new.bin"], "new .safetensors"),
+    ],
+)
+def test_what_cannot_be_converted_is_one_line_and_nothing_is_written(
+    arguments: list[str], says: str, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model.parent
+    monkeypatch.chdir(folder)
+    state = load_file("model.safetensors")
+    save_file({k: v for k, v in state.items() if not k.endswith("proj_out.bias")}, "less.safetensors")
+    save_file({"weight": torch.ones(1)}, "other.safetensors")
+    Path("cut.safetensors").write_bytes(Path("model.safetensors").read_bytes()[:1000])
+    before = sorted(folder.rglob("*"))
+    assert main(["convert", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert says in printed and printed.count("\n") == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_command_speaks_at_the_pace_of_the_reference(model: Path, reference: Audio, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    arguments = ["clone", "What the author said.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model)]
+    assert main([*arguments, "-o", str(out), "--steps", "2"]) == 0
+    wave, rate = soundfile.read(out)
+    letters = sum(c.isalnum() for c in "What the author said.") / sum(c.isalnum() for c in SAID)
+    assert rate == 24_000 and np.isfinite(wave).all()
+    assert len(wave) / rate == pytest.approx(reference.seconds * letters, rel=0.15)
+
+
+def test_the_same_request_is_the_same_sound_and_seconds_are_exact(cloner: Cloner, reference: Audio) -> None:
+    one = cloner.say("Say it again.", reference, SAID, seed=4, steps=2)
+    assert np.array_equal(one.samples, cloner.say("Say it again.", reference, SAID, seed=4, steps=2).samples)
+    assert not np.array_equal(one.samples, cloner.say("Say it again.", reference, SAID, seed=5, steps=2).samples)
+    exact = cloner.say("Say it again. <break 300ms> And then once more.", reference, SAID, steps=2, seconds=3.21)
+    assert len(exact.samples) == round(3.21 * 24_000)
+
+
+def test_a_break_is_silent_and_exactly_as_long_as_asked(cloner: Cloner, reference: Audio) -> None:
+    halves = [len(cloner.say(t, reference, SAID, steps=1).samples) for t in ("Say it.", "Once more.")]
+    wave = cloner.say("Say it.<break 750ms>Once more.", reference, SAID, steps=1).samples
+    assert len(wave) == sum(halves) + 18_000
+    assert not wave[halves[0] : halves[0] + 18_000].any()
+    assert wave[: halves[0]].any() and wave[halves[0] + 18_000 :].any()
+
+
+def test_long_texts_are_pieces_that_fade_into_each_other(cloner: Cloner, reference: Audio) -> None:
+    sentence = "The author of the danger trail went home and said nothing more about it to anybody that day."
+    parts = cloner._parts(" ".join([sentence] * 8), SAID, cloner.spec.frames_of_samples(len(reference.samples)))
+    assert len(parts) > 1 and " ".join(p.text for p in parts) == " ".join([sentence] * 8)
+    n = round(FADE_SECONDS * 24_000)
+    a, b = np.full(2 * n, 0.5, np.float32), np.full(3 * n, -0.5, np.float32)
+    joined = cloner._joined(parts[:2], [a, b])
+    assert len(joined) == 4 * n and np.allclose(joined[:n], 0.5) and np.allclose(joined[2 * n :], -0.5)
+    assert (np.diff(joined[n : 2 * n]) < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        (np.ones(4_800, np.float32), "0.20 s long; give 1 to 20 s"),
+        (np.ones(24_000 * 300, np.float32), "300.00 s long"),
+        (np.zeros(48_000, np.float32), "silent"),
+        (np.full(48_000, np.nan, np.float32), "silent or broken"),
+    ],
+    ids=["short", "long", "silent", "broken"],
+)
+def test_references_that_cannot_serve_are_refused(cloner: Cloner, samples: np.ndarray, says: str) -> None:
+    with pytest.raises(FmAudioError, match=says):
+        cloner.say("Hello.", Audio(samples, 24_000), SAID)
+
+
+def test_stereo_and_quiet_references_serve(cloner: Cloner, reference: Audio, tmp_path: Path) -> None:
+    quiet = 0.02 * reference.samples
+    soundfile.write(tmp_path / "stereo.wav", np.stack([quiet, quiet], 1), 24_000, subtype="FLOAT")
+    loud = cloner.say("Hello.", Audio(0.2 * reference.samples, 24_000), SAID, steps=1).samples
+    soft = cloner.say("Hello.", load_audio(tmp_path / "stereo.wav", 24_000), SAID, steps=1).samples
+    assert len(loud) == len(soft) and 0.05 < np.abs(soft).max() / np.abs(loud).max() < 0.2, "as loud as its reference"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "says"),
+    [
+        ("…", SAID, "no letter or digit|no words"),
+        ("", SAID, "no words"),
+        ("Hello.", " ", "reference text"),
+        ("你好", SAID, "pinyin"),
+    ],
+)
+def test_texts_that_cannot_be_said_are_refused(cloner: Cloner, reference: Audio, text: str, said: str, says: str) -> None:
+    with pytest.raises(FmAudioError, match=says):
+        cloner.say(text, reference, said, steps=1)
+
+
+def test_a_voice_is_no_cloner(tiny_voice: Path) -> None:
+    with pytest.raises(FmAudioError, match="'aligned_tts' cannot clone"):
+        load_cloner(tiny_voice)
