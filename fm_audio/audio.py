@@ -180,22 +180,27 @@ class Audio:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the file whole or not at all; the ending picks the format (.wav, .flac, .ogg, .mp3)."""
-        import soundfile
+        return write_whole(path, np.clip(self.samples, -1.0, 1.0), self.sample_rate)
 
-        path = require_writable(path)
-        temporary = None
-        try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-            os.close(handle)
-            soundfile.write(temporary, np.clip(self.samples, -1.0, 1.0), self.sample_rate, format=_format(path))
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except (OSError, soundfile.SoundFileError) as e:
-            raise FmAudioError(f"{path}: cannot write there ({e}); choose another output") from e
-        finally:
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
-        return path
+
+def write_whole(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: int, subtype: str | None = None) -> Path:
+    """Samples (s,) or (s, c), as floats in [-1, 1] or as the integers of `subtype`, to a file that is whole or not there."""
+    import soundfile
+
+    path = require_writable(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(handle)
+        soundfile.write(temporary, samples, sample_rate, subtype=subtype, format=_format(path))
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except (OSError, soundfile.SoundFileError) as e:
+        raise FmAudioError(f"{path}: cannot write there ({e}); choose another output") from e
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+    return path
 
 
 def require_writable(path: str | os.PathLike[str]) -> Path:

@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_say(commands)
     _add_clone(commands)
+    _add_edit(commands)
     _add_voices(commands)
     for name, (_, _, help_line) in ELSEWHERE.items():
         commands.add_parser(name, help=help_line, add_help=False)
@@ -178,6 +179,49 @@ def _clone(args: argparse.Namespace) -> int:
     with _progress_bar("speaking") as progress:
         audio = cloner.say(text, reference, args.reference_text, progress=progress, **how)
     audio.save(args.output)
+    return 0
+
+
+def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    what = "change words of a recording in its own voice"
+    edit = commands.add_parser(
+        "edit",
+        help=what,
+        description=f"{what.capitalize()}; the rest stays bit for bit. Use voices only of people who agreed to it.",
+        epilog='example: fm-audio edit in.wav --text-before "I met Anna." --text-after "I met Hannah." --model f5 -o out.wav',
+    )
+    edit.add_argument("recording", type=Path, help="up to two minutes, in any format and rate")
+    edit.add_argument("--text-before", required=True, help="what the recording says, word for word")
+    edit.add_argument("--text-after", required=True, help="what it shall say")
+    edit.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav or .flac")
+    edit.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
+    edit.add_argument("--aligner", metavar="VOICE", help="the voice that finds the words (default: the default voice; English)")
+    edit.add_argument("--steps", type=int, help="solver steps: more is slower and finer (default: the model's)")
+    edit.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the model's)")
+    edit.add_argument("--temperature", type=float, help="scale of the noise that speech starts from (default: the model's)")
+    edit.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
+    edit.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    edit.add_argument("--json", action="store_true", help="print the changes and where they are")
+    edit.set_defaults(run=_edit)
+
+
+def _edit(args: argparse.Namespace) -> int:
+    from fm_audio.audio import require_writable
+    from fm_audio.voices import load
+    from fm_audio.voices.aligner import Aligner
+    from fm_audio.voices.cloner import load_cloner
+    from fm_audio.voices.editor import Editor
+    from fm_audio.voices.recording import Recording, require_lossless
+
+    recording = Recording.load(args.recording)
+    require_lossless(require_writable(args.output), recording)
+    editor = Editor(load_cloner(args.model, args.device), Aligner(load(args.aligner, args.device).model))
+    how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature")}
+    with _progress_bar("editing") as progress:
+        edited = editor.edit(recording, args.text_before, args.text_after, progress=progress, **how)
+    edited.recording.save(args.output)
+    if args.json:
+        print(json.dumps({"output": str(args.output), "changes": [asdict(c) for c in edited.changes]}, indent=2))
     return 0
 
 

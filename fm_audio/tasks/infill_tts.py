@@ -31,7 +31,9 @@ from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
 class InfillRequest:
     """Say `text` as `reference`, normalised log-mel (n bands) of someone saying `reference_text`, is said.
 
-    `frames` fixes the length of the answer; otherwise it is spoken at the reference's rate of symbols, times `speed`.
+    `frames` fixes the length of the answer; otherwise it is spoken at the reference's rate of symbols, times `speed`. What comes
+    after the answer may be given too: `after` (k bands), which says `after_text`. Either side may be empty, and so may `text`
+    when `frames` are given.
     """
 
     text: str
@@ -40,6 +42,8 @@ class InfillRequest:
     seed: int = 0
     speed: float = 1.0
     frames: int | None = None
+    after: Float[Tensor, "k d"] | None = None
+    after_text: str = ""
 
 
 class InfillTTS(nn.Module):
@@ -92,7 +96,7 @@ class InfillTTS(nn.Module):
         sampling: Sampling | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> list[Tensor]:
-        """Normalised log-mel (frames bands) of each request's text, without its reference; one at a time, so company is none."""
+        """Normalised log-mel (frames bands) of each request's text, without what it was given; one at a time: company is none."""
         mels = []
         for done, request in enumerate(requests, 1):
             mels.append(self._answer(request, sampling or Sampling()))
@@ -102,25 +106,25 @@ class InfillTTS(nn.Module):
 
     def _answer(self, request: InfillRequest, sampling: Sampling) -> Tensor:
         device = self.text.embedding.weight.device
-        reference = request.reference.to(device).float()
-        ids = self.frontend.encode(f"{request.reference_text.strip()} {request.text.strip()}").ids
-        seen = len(reference)
+        before = request.reference.to(device).float()
+        after = before[:0] if request.after is None else request.after.to(device).float()
+        texts = (t.strip() for t in (request.reference_text, request.text, request.after_text))
+        ids = self.frontend.encode(" ".join(t for t in texts if t)).ids
         frames = request.frames or self.frames_for(request)
-        if seen + frames < len(ids):
-            raise FmAudioError(
-                f"{len(ids)} symbols do not fit into {seen + frames} frames; ask for more seconds or a lower speed"
-            )
-        return self._fill(reference, frames, torch.tensor(ids, device=device), request.seed, sampling)
+        total = len(before) + frames + len(after)
+        if total < len(ids):
+            raise FmAudioError(f"{len(ids)} symbols do not fit into {total} frames; ask for more seconds or a lower speed")
+        return self._fill(before, frames, after, torch.tensor(ids, device=device), request.seed, sampling)
 
     @torch.inference_mode()
-    def _fill(self, reference: Tensor, frames: int, symbols: Tensor, seed: int, sampling: Sampling) -> Tensor:
-        """(n bands) seen, then so many frames to the symbols (m,) of both -> those frames."""
-        seen = len(reference)
-        mask = length_mask(torch.tensor([seen + frames], device=reference.device))
-        visible = torch.cat([reference, reference.new_zeros(frames, self.spec.bands)])[None]
+    def _fill(self, before: Tensor, frames: int, after: Tensor, symbols: Tensor, seed: int, sampling: Sampling) -> Tensor:
+        """So many frames between (n bands) and (k bands), to the symbols (m,) of all three."""
+        seen = len(before)
+        mask = length_mask(torch.tensor([seen + frames + len(after)], device=before.device))
+        visible = torch.cat([before, before.new_zeros(frames, self.spec.bands), after])[None]
         cond = self._cond(visible, symbols[None], mask)
         null = self._cond(torch.zeros_like(visible), symbols[None], mask, torch.ones_like(mask[:, 0]))
-        return self.head.sample(mask, cond, sampling, [seed], null=null)[0, seen:]
+        return self.head.sample(mask, cond, sampling, [seed], null=null)[0, seen : seen + frames]
 
     def examples(self, batch: SpeechBatch, count: int, sampling: Sampling) -> list[Example]:
         """The first clips of a batch, to look at: their first 30 % as recorded, the rest generated."""
@@ -128,7 +132,8 @@ class InfillTTS(nn.Module):
         for i in range(count):
             mel, symbols = batch.mel[i, batch.mask[i]].float(), batch.symbols[i, batch.symbols_mask[i]]
             seen = round(0.3 * len(mel))
-            shown.append(Example(torch.cat([mel[:seen], self._fill(mel[:seen], len(mel) - seen, symbols, i, sampling)]), None))
+            rest = self._fill(mel[:seen], len(mel) - seen, mel[:0], symbols, i, sampling)
+            shown.append(Example(torch.cat([mel[:seen], rest]), None))
         return shown
 
     def frames_for(self, request: InfillRequest) -> int:

@@ -70,7 +70,7 @@ class Cloner:
         if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
             raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
         samples, gain = self._prepared(reference)
-        mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self._device))[0]
+        mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self.device))[0]
         parts = self._parts(text, reference_text, len(mel))
         frames = self._frames(parts, mel, reference_text, speed, seconds)
         waves: list[np.ndarray] = []
@@ -78,7 +78,7 @@ class Cloner:
             if not part.text:
                 waves.append(np.zeros(self.spec.samples_of_seconds(part.pause_seconds), np.float32))
             else:
-                request = InfillRequest(part.text, mel, reference_text, _seed(seed, i), frames=length)
+                request = InfillRequest(part.text, mel, reference_text, seed_of_part(seed, i), frames=length)
                 [answer] = self.model.generate([request], sampling)
                 whole = torch.ones(1, len(answer), dtype=torch.bool, device=answer.device)
                 waves.append(self.vocoder.decode(answer[None], whole)[0].cpu().numpy() / gain)
@@ -91,7 +91,7 @@ class Cloner:
         return Audio(np.clip(wave, -1, 1).astype(np.float32), self.spec.sample_rate)
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
         return self.model.text.embedding.weight.device
 
     def _prepared(self, reference: Audio) -> tuple[np.ndarray, float]:
@@ -100,11 +100,7 @@ class Cloner:
             raise FmAudioError(
                 f"reference: {reference.seconds:.2f} s long; give {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s of one voice"
             )
-        if not np.isfinite(reference.samples).all() or np.abs(reference.samples).max() < SILENT_PEAK:
-            raise FmAudioError("reference: it is silent or broken; give a recording in which somebody speaks")
-        samples = resample(reference.samples.astype(np.float32), reference.sample_rate, self.spec.sample_rate)
-        gain = max(1.0, LOUDNESS / float(np.sqrt(np.mean(samples**2))))
-        return samples * np.float32(gain), gain
+        return loud_enough(reference, self.spec.sample_rate, "reference")
 
     def _parts(self, text: str, reference_text: str, reference_frames: int) -> list[_Part]:
         if not reference_text.strip():
@@ -151,7 +147,17 @@ class Cloner:
         return wave
 
 
-def _seed(seed: int, part: int) -> int:
+def loud_enough(recording: Audio, sample_rate: int, what: str) -> tuple[np.ndarray, float]:
+    """Its samples at `sample_rate`, raised where they are quiet, and the gain that did it. Raises FmAudioError on silence."""
+    if not np.isfinite(recording.samples).all() or np.abs(recording.samples).max(initial=0.0) < SILENT_PEAK:
+        raise FmAudioError(f"{what}: it is silent or broken; give a recording in which somebody speaks")
+    samples = resample(recording.samples.astype(np.float32), recording.sample_rate, sample_rate)
+    gain = max(1.0, LOUDNESS / float(np.sqrt(np.mean(samples**2))))
+    return samples * np.float32(gain), gain
+
+
+def seed_of_part(seed: int, part: int) -> int:
+    """A seed for each part of one request; the first part takes the request's."""
     return seed if part == 0 else int(np.random.SeedSequence([seed % 2**64, part]).generate_state(1)[0])
 
 

@@ -1,0 +1,119 @@
+"""Forced alignment: when each word of a recording is said, by an acoustic model that knows how its own speakers would say it.
+
+The model's mean mel for the text (its prior, under the speaker that fits best) is laid along the recording by monotonic alignment
+search (Glow-TTS, Kim et al. 2020, algorithm 1), once as it is and again after the mean difference of each band is taken away,
+which is what another microphone and another voice mostly are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fm_audio.audio import Audio, resample
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.data.text.sentences import split_sentences
+from fm_audio.encoders.alignment import alignment_log_likelihood, expand, monotonic_alignment
+from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
+from fm_audio.types import FmAudioError
+from fm_audio.voices.voice import TimedWord
+
+LONGEST_SECONDS = 120.0  # the search holds symbols × frames
+ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """Symbol ids, and for each written word its first symbol and one past its last."""
+
+    ids: list[int]
+    words: list[tuple[str, int, int]]
+
+
+class Aligner:
+    """`model` is an acoustic model of the recording's language, `fm_audio.load().model` for English."""
+
+    def __init__(self, model: AlignedTTS):
+        self.model = model
+
+    @torch.inference_mode()
+    def words(self, audio: Audio, text: str) -> list[TimedWord]:
+        """Each word of `text` as written, and when the recording says it: in order, none overlapping.
+
+        Raises FmAudioError for recordings over two minutes, texts that nobody says in that time, and what cannot be read.
+        """
+        if audio.seconds > LONGEST_SECONDS:
+            raise FmAudioError(f"recording: {audio.seconds:.0f} s long; at most {LONGEST_SECONDS:.0f} s are aligned, cut it")
+        spec = self.model.spec
+        sentences = [sentence_of(piece, self.model.frontend) for piece in split_sentences(text, PIECE_CHARACTERS)]
+        device = self.model.speaker.weight.device
+        wave = resample(audio.samples.astype("float32"), audio.sample_rate, spec.sample_rate)
+        mel = spec.log_mel(torch.from_numpy(wave)[None].to(device))[0]
+        symbols = sum(len(s.ids) for s in sentences)
+        if len(mel) < symbols:
+            raise FmAudioError(
+                f"text: {symbols} symbols for {audio.seconds:.2f} s of recording; give the words that it says, and no others"
+            )
+        ends = [0, *self.durations(mel, sentences).cumsum(0).tolist()]
+        timed, first = [], 0
+        for sentence in sentences:
+            for word, start, end in sentence.words:
+                at = [round(spec.seconds_of_frames(ends[first + i]), 4) for i in (start, end)]
+                timed.append(TimedWord(word, *at))
+            first += len(sentence.ids)
+        return timed
+
+    def durations(self, mel: Tensor, sentences: Sequence[_Sentence]) -> Tensor:
+        """Frames of each symbol (m,) under the speaker whose mean fits (n bands) best."""
+        best, fit = torch.empty(0), -float("inf")
+        for vector in self.model.speaker.weight:
+            mean = torch.cat([self._mean(s, vector) for s in sentences])
+            heard = mel
+            for _ in range(ROUNDS):
+                durations, score = _search(mean, heard)
+                laid = expand(mean[None], durations[None], len(mel))[0]
+                heard = mel - (mel - laid).mean(0)
+            if score > fit:
+                best, fit = durations, score
+        return best
+
+    def _mean(self, sentence: _Sentence, vector: Tensor) -> Tensor:
+        ids = torch.tensor([sentence.ids], device=vector.device)
+        return self.model.text(ids, torch.ones_like(ids, dtype=torch.bool), vector[None]).mean[0]
+
+
+def _search(mean: Tensor, mel: Tensor) -> tuple[Tensor, float]:
+    likelihood = alignment_log_likelihood(mean[None], mel[None])
+    masks = [torch.ones(1, n, dtype=torch.bool, device=mel.device) for n in (len(mean), len(mel))]
+    durations = monotonic_alignment(likelihood, *masks)
+    spoken = torch.repeat_interleave(torch.arange(len(mean), device=mel.device), durations[0])
+    return durations[0], float(likelihood[0, spoken, torch.arange(len(mel), device=mel.device)].sum())
+
+
+def written_words(text: str) -> list[str]:
+    """What stands between white space; dashes and other pieces without a letter or digit stay with the word before them."""
+    words: list[str] = []
+    for piece in text.split():
+        if words and not any(c.isalnum() for c in piece):
+            words[-1] += f" {piece}"
+        else:
+            words.append(piece)
+    return words
+
+
+def sentence_of(piece: str, frontend: FrontEnd) -> _Sentence:
+    """Each written word with the symbols of all that is said for it ("42" is two words). Raises FmAudioError."""
+    encoded = frontend.encode(piece)
+    written = written_words(piece)
+    counts = [len(frontend.encode(word).words) for word in written]
+    if sum(counts) != len(encoded.words):
+        raise FmAudioError(f"text: in {piece[:60]!r} a number is read together with its neighbours; write it out in words")
+    words, at = [], 0
+    for word, count in zip(written, counts, strict=True):
+        words.append((word, encoded.words[at][1], encoded.words[at + count - 1][2]))
+        at += count
+    return _Sentence(encoded.ids, words)
