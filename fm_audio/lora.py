@@ -33,7 +33,7 @@ def speaking(adapters: Int[Tensor, "b"] | None) -> Iterator[None]:
 
 
 class LoraLinear(nn.Module):
-    """A linear layer with adapters. down (k r in) and up (k out r), number 0 all zeros; a scale, where there is one, is in `up`."""
+    """A linear layer with adapters: down (k r in) and up (k out r), number 0 all zeros. A scale, if any, is in `up`."""
 
     def __init__(self, base: nn.Linear, down: Float[Tensor, "k r i"], up: Float[Tensor, "k o r"]):
         super().__init__()
