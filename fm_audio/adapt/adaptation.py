@@ -17,7 +17,7 @@ import torch
 
 from fm_audio.adapt.batches import Endless, WithReplay, once, replayed
 from fm_audio.adapt.card import card
-from fm_audio.adapt.ears import Ears, figures, listen, spoken
+from fm_audio.adapt.ears import Ears, listen, spoken
 from fm_audio.adapt.folders import CARD, PAGE, becoming, require_new, write_voice
 from fm_audio.adapt.growth import (
     MOST_MEGABYTES,
@@ -32,7 +32,8 @@ from fm_audio.adapt.growth import (
 )
 from fm_audio.adapt.page import page
 from fm_audio.adapt.recordings import Source, gather, objections
-from fm_audio.adapt.watch import AVERAGED, TRAINED, Watch
+from fm_audio.adapt.report import report_of
+from fm_audio.adapt.watch import Watch
 from fm_audio.audio import Audio
 from fm_audio.checkpoint import instantiate
 from fm_audio.data.cuts import wave_of_cut
@@ -40,8 +41,8 @@ from fm_audio.data.text.extended import Extended
 from fm_audio.evaluation.judge import Judges, Result
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice, load
-from fm_audio.voices.adapter import fingerprint, write_adapter
-from fm_audio.voices.find import SHIPPED, Entry, find
+from fm_audio.voices.adapter import write_adapter
+from fm_audio.voices.find import Entry, find
 
 MOST_STEPS = 2000  # where the judges stop and nobody said how many
 ENDLESS_STEPS = 10**9  # where the clock stops
@@ -108,7 +109,7 @@ def adapt(
         work = hidden / "work"
         work.mkdir()
         run = Run(entry, voice, source, settings, ears, tell, work)
-        report = run.report(command)
+        report = report_of(run, command)
         run.write(hidden, report)
         shutil.rmtree(work)
     return report
@@ -118,12 +119,12 @@ def _require_end(settings: Settings, ears: Ears) -> None:
     if settings.steps is None and settings.minutes is None and not ears.both:
         raise FmAudioError(
             f"adapt: nobody can say when to stop, since no judges listen ({ears.missing}); "
-            "install them, or give --steps (300 for two minutes of speech, 1500 for twenty) or --minutes"
+            "install them, or give --steps or --minutes"
         )
 
 
 class Run:
-    """The work itself, done when it is made; `report` and `write` tell of it."""
+    """The work itself, done when it is made; `write` and `report_of` tell of it."""
 
     def __init__(
         self, entry: Entry, voice: Voice, source: Source, settings: Settings, ears: Ears, tell: Callable[[str], None], work: Path
@@ -141,11 +142,11 @@ class Run:
         self.recorded = [self._sound(cut) for cut in cuts]
         self.judges = ears.judges([self._sound(cut) for cut in self.recordings.train[:20]])
         self.base_speaks = settings.reads is None  # it cannot read another language
-        self.before = self._spoken(self.base_name) if self.base_speaks else None
+        self.before = self.spoken(self.base_name) if self.base_speaks else None
         self._grow(reads)
         self.watch = self._train(work)
         assert self.watch.best is not None
-        self.watch.put(self.watch.best.weights)
+        self.watch.put(self.watch.weights)
         self.minutes = (perf_counter() - began) / 60
 
     def _rates(self) -> list[str]:
@@ -157,7 +158,7 @@ class Run:
         rate = self.model.spec.sample_rate
         return Audio(wave_of_cut(cut, rate), rate)
 
-    def _spoken(self, name: str) -> list[Audio]:
+    def spoken(self, name: str) -> list[Audio]:
         return spoken(self.voice, self.texts, name, dict(self.settings.how or {}))
 
     def _grow(self, reads: Any) -> None:
@@ -185,6 +186,7 @@ class Run:
             batches = WithReplay(mine, other, settings.replay_share)
         hear = self._hear if self.judges is not None else None
         watch = Watch(model, self.held_out, torch.device(settings.device), hear, self.ears.both, settings.patience, self.tell)
+        self.loss_at_start = watch.loss()
         steps = settings.steps or (MOST_STEPS if settings.minutes is None else ENDLESS_STEPS)
         self.steps = fit(
             model, batches, watch, settings.look_every, steps, work, settings.minutes, settings.rate,
@@ -194,79 +196,10 @@ class Run:
         return watch
 
     def _hear(self) -> Result:
-        return self._listen(self.name, self._spoken(self.name))
+        return self.listen(self.name, self.spoken(self.name))
 
-    def _listen(self, who: str, sounds: Sequence[Audio]) -> Result:
+    def listen(self, who: str, sounds: Sequence[Audio]) -> Result:
         return listen(who, self.texts, sounds, cast(Judges, self.judges), self.source.language)
-
-    def report(self, command: str) -> dict[str, Any]:
-        """Plain values: what the card shows and --json prints."""
-        best, settings = self.watch.best, self.settings
-        assert best is not None
-        base = {"name": self._base_name(), "fingerprint": fingerprint(self.entry.folder)}
-        facts = {"speaker": self.name, "recorded": not self.source.synthetic, "licence": self.source.licence,
-                 "consent": settings.consent, "language": self.source.language}  # fmt: skip
-        training = {
-            "rank": 0 if settings.full else settings.rank, "targets": list(settings.targets), "parameters": self.trained,
-            "steps": self.steps, "minutes": round(self.minutes, 2), "device": settings.device,
-            "threads": torch.get_num_threads(), "start": self.start, "early": self.ears.both,
-            "replay_share": settings.replay_share if settings.replay else 0.0, "learning_rate": settings.rate,
-        }  # fmt: skip
-        return {
-            "voice": self.name,
-            "what": "all weights" if settings.full else "an adapter",
-            "base": base,
-            "facts": facts,
-            "command": command,
-            "data": {
-                "minutes": self.recordings.minutes,
-                "clips": len(self.recordings.train),
-                "held_out": len(self.recordings.held_out),
-                "report": self.recordings.report.lines(),
-            },  # fmt: skip
-            "training": training,
-            "chosen": {"step": best.step, "weights": best.kind},
-            "figures": self._figures(),
-            "looks": [seen.as_dict() for seen in self.watch.seen],
-            "sentences": len(self.texts),
-            "judges": self._judges(),
-            "missing": self.ears.missing,
-            "forgotten": self._forgotten(),
-        }
-
-    def _base_name(self) -> str:
-        return self.entry.folder.name if self.entry.folder.parent == SHIPPED else str(self.entry.folder.resolve())
-
-    def _figures(self) -> list[dict[str, Any]]:
-        """Rows of the card's table: recordings, base, both kinds of weights at the step that was kept, what the base became."""
-        rows: list[dict[str, Any]] = []
-        if self.judges is not None:
-            rows.append({"who": "the recordings", **figures(self._listen("recorded", self.recorded))})
-            if self.before is not None:
-                rows.append({"who": f"base voice {self.base_name}, before", **figures(self._listen("before", self.before))})
-        best = self.watch.best
-        assert best is not None
-        for kind in (AVERAGED, TRAINED):
-            seen = next(s for s in self.watch.seen if s.step == best.step and s.kind == kind)
-            row = {k: v for k, v in seen.as_dict().items() if k not in ("step", "weights")}
-            rows.append({"who": f"{self.name}, weights {kind}", **row})
-        if self.settings.full and self.base_speaks and self.judges is not None:
-            after = self._listen("after", self._spoken(self.base_name))
-            rows.append({"who": f"base voice {self.base_name}, after", **figures(after)})
-        return rows
-
-    def _judges(self) -> str:
-        if self.judges is None:
-            return ""
-        names = [str(self.judges.recogniser.settings["name"])]
-        return " and ".join([*names, *([str(self.ears.speaker.settings["name"])] if self.ears.speaker else [])])
-
-    def _forgotten(self) -> str:
-        if not self.settings.full:
-            return "The base's own voices lost nothing: this adapter is heard in its own voice's speech alone."
-        if self.base_speaks and self.judges is not None:
-            return "All weights moved: the last row says what the base's voice became. The base's own folder is as it was."
-        return "All weights moved; what the base's voices became was not measured. The base's own folder is as it was."
 
     def write(self, folder: Path, report: dict[str, Any]) -> None:
         """Adapter or voice, page and card; `report` gets its size."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.cuts import load_cuts
@@ -40,7 +40,7 @@ class Endless:
 class WithReplay:
     """A share of the batches from another source, evenly spread."""
 
-    def __init__(self, mine: Endless, other: Endless, share: float):
+    def __init__(self, mine: Iterable[Any], other: Iterable[Any], share: float):
         self.mine, self.other, self.share = mine, other, share
 
     def __iter__(self) -> Iterator[SpeechBatch]:

@@ -51,11 +51,12 @@ def _how(report: Mapping[str, Any]) -> str:
     trained, chosen = report["training"], report["chosen"]
     rank = f"rank {trained['rank']} on {', '.join(trained['targets'])}; " if trained["rank"] else "all weights; "
     replay = f"{100 * trained['replay_share']:.0f} % of the batches replayed; " if trained["replay_share"] else ""
+    who = "chosen by the judges" if trained["early"] else "the last, since no judges chose"
     return (
         f"{trained['parameters']:,} numbers trained, {rank}{replay}{trained['steps']} steps in {trained['minutes']:.1f} minutes "
-        f"on {trained['device']} with {trained['threads']} threads, checks included. It began as the base's speaker "
-        f"`{trained['start']}`. Kept: the weights {chosen['weights']} after step {chosen['step']}, "
-        f"{'chosen by the judges' if trained['early'] else 'the last, since no judges chose'}."
+        f"on {trained['device']} with {trained['threads']} threads, checks included. "
+        f"It began as the base's speaker `{trained['start']}`, with a held-out loss of {trained['loss_at_start']:.3f}. "
+        f"Kept: the weights {chosen['weights']} after step {chosen['step']}, {who}."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -69,9 +70,10 @@ def add_lora(model: AlignedTTS, layers: Sequence[str], rank: int, seed: int) -> 
     """peft's layers around these, and nothing else of the old weights may move."""
     from peft import LoraConfig, inject_adapter_in_model
 
+    exactly = "|".join(re.escape(name) for name in layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers)), model)
+        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=exactly), model)
     for table in (model.speaker, model.text.embedding):
         if isinstance(table, GrownEmbedding):
             table.new.requires_grad_(True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
@@ -37,10 +37,10 @@ WORST_CHARACTERS = 0.6  # of a clip's characters heard otherwise: above it the t
 
 @dataclass(frozen=True)
 class Recordings:
-    """Cuts of one speaker, under the name of the new voice."""
+    """Lhotse cuts of one speaker, under the name of the new voice."""
 
-    train: list[Cut]
-    held_out: list[Cut]
+    train: list[Any]
+    held_out: list[Any]
     report: Report
 
     @property
@@ -116,10 +116,12 @@ def _from_cuts(source: Source, report: Report, objection: Objection) -> tuple[li
     cuts = list(load_cuts(source.path if folder is None else folder / CUTS))
     validation = list(load_cuts(folder / VALIDATION)) if folder is not None and (folder / VALIDATION).is_file() else []
     cuts += validation
-    whole = [c for c in cuts if len(c.supervisions) == 1 and normal_text(c.supervisions[0].text or "")]
+    report.found += len(cuts)
+    whole: list[Cut] = []
     for cut in cuts:
-        report.found += 1
-        if cut not in whole:
+        if len(cut.supervisions) == 1 and normal_text(cut.supervisions[0].text or ""):
+            whole.append(cut)
+        else:
             report.drop(cut.id, "no text, or several")
     _require_one(source, sorted({str(c.supervisions[0].speaker) for c in whole}))
     whole = [c for c in whole if source.speaker is None or c.supervisions[0].speaker == source.speaker]

@@ -18,12 +18,11 @@ AVERAGED, TRAINED = "averaged", "as trained"
 
 @dataclass(frozen=True)
 class Seen:
-    """Weights of one kind after so many steps: their loss on held-out recordings and, where judges listened, what they heard."""
+    """Of one kind of weights after so many steps: loss on held-out recordings and, where judges listened, what they heard."""
 
     step: int
     kind: str
     loss: float
-    weights: Mapping[str, Tensor]
     result: Result | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,14 +47,15 @@ class Watch:
     tell: Callable[[str], None] = print
     seen: list[Seen] = field(default_factory=list)
     best: Seen | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)  # of the best
 
     def __call__(self, step: int, trained: Mapping[str, Tensor], averaged: Mapping[str, Tensor]) -> bool:
         for kind, weights in ((AVERAGED, averaged), (TRAINED, trained)):
             self.put(weights)
-            seen = Seen(step, kind, self._loss(), weights, self.hear() if self.hear else None)
+            seen = Seen(step, kind, self.loss(), self.hear() if self.hear else None)
             self.seen.append(seen)
             if self._better(seen):
-                self.best = seen
+                self.best, self.weights = seen, weights
         self.put(trained)
         self.tell(self._line(step))
         looks = len({s.step for s in self.seen if self.best is not None and s.step > self.best.step})
@@ -77,7 +77,7 @@ class Watch:
         return self.best is None or self.best.result is None or score(seen.result) > score(self.best.result)
 
     @torch.no_grad()
-    def _loss(self) -> float:
+    def loss(self) -> float:
         """Mean over held-out clips; the same noise each time."""
         total = torch.zeros((), dtype=torch.float64)
         for i, batch in enumerate(self.batches):

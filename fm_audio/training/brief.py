@@ -7,7 +7,11 @@ Both kinds of weights are looked at: those that the optimizer moves, and their r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -111,29 +115,45 @@ def fit(
     `look` may load other weights into the task while it looks; it puts back what it found. Lightning writes nothing but into
     `folder`. Raises KeyboardInterrupt when it was interrupted.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     module = FlowModule(task, steps, learning_rate, 0.1 * learning_rate, warmup_steps=min(50, max(1, steps // 10)), seed=seed)
     mean = RunningMean(decay)
-    callbacks: list[L.Callback] = [mean, Looks(look, every, mean), TimeLeft()]
-    trainer = L.Trainer(
-        accelerator="cpu" if device == "cpu" else "gpu",
-        devices=1,
-        precision=precision,  # type: ignore[arg-type]
-        max_steps=steps,
-        gradient_clip_val=1.0,
-        callbacks=[*callbacks, *([Budget(minutes)] if minutes is not None else [])],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        limit_val_batches=0,
-        default_root_dir=folder,
-    )
-    task.train()
+    callbacks: list[L.Callback] = [mean, Looks(look, every, mean), TimeLeft() if minutes is None else Budget(minutes)]
+    with _quiet():
+        trainer = L.Trainer(
+            accelerator="cpu" if device == "cpu" else "gpu",
+            devices=1,
+            precision=precision,  # type: ignore[arg-type]
+            max_steps=steps,
+            gradient_clip_val=1.0,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            limit_val_batches=0,
+            default_root_dir=folder,
+        )
+        task.train()
+        try:
+            trainer.fit(module, train_dataloaders=batches)
+        finally:
+            task.eval()
+    return trainer.global_step
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's hints for recipes, and with Ctrl-C as it was: Lightning exits on it and lets none through after."""
+    log = logging.getLogger("lightning.pytorch")
+    level, handler = log.level, signal.getsignal(signal.SIGINT)
+    log.setLevel(logging.WARNING)
     try:
-        trainer.fit(module, train_dataloaders=batches)
-    except SystemExit as e:  # how Lightning ends when somebody pressed Ctrl-C
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except SystemExit as e:
         raise KeyboardInterrupt from e
     finally:
-        task.eval()
-    return trainer.global_step
+        log.setLevel(level)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)

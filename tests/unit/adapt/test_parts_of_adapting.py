@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +15,11 @@ from fm_audio.adapt.batches import WithReplay
 from fm_audio.adapt.recordings import Source, gather, objections
 from fm_audio.adapt.watch import AVERAGED, TRAINED, Watch
 from fm_audio.audio import Audio
+from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.preparation.clip import normal_text
 from fm_audio.data.text.arpabet import Arpabet
+from fm_audio.evaluation.judge import Result
+from fm_audio.evaluation.metrics import Interval
 from fm_audio.training.brief import _warmed
 from fm_audio.types import FmAudioError
 
@@ -100,21 +102,16 @@ class Toy(nn.Module):
         return {"loss": self.weight}
 
 
-class Batch:
-    def to(self, _: Any) -> Batch:
-        return self
+def batch() -> SpeechBatch:
+    """Two clips of one frame."""
+    one, mask = torch.ones(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    names = ["a", "b"]
+    return SpeechBatch(names, names, names, one, mask, torch.zeros(2, 1, 8), mask, one, torch.ones(2, dtype=torch.bool))
 
-    def __len__(self) -> int:
-        return 2
 
-
-def heard(wer: float, similarity: float) -> Any:
-    value = {"low": 0.0, "high": 1.0}
-    return SimpleNamespace(
-        wer=SimpleNamespace(value=wer, **value),
-        cer=SimpleNamespace(value=wer, **value),
-        similarity=SimpleNamespace(value=similarity, **value),
-    )
+def heard(wer: float, similarity: float) -> Result:
+    wrong = Interval(wer, 0.0, 1.0)
+    return Result("said", "", wrong, wrong, 0, 0, [], similarity=Interval(similarity, 0.0, 1.0))
 
 
 def at(value: float) -> dict[str, Tensor]:
@@ -124,8 +121,8 @@ def at(value: float) -> dict[str, Tensor]:
 def test_judges_choose_and_stop_and_the_weights_come_back() -> None:
     toy = Toy()
     judged = {1.0: heard(0.5, 0.6), 1.5: heard(0.5, 0.5), 2.0: heard(0.3, 0.6), 2.5: heard(0.2, 0.8)}
-    hear: Any = lambda: judged.get(float(toy.weight), heard(0.9, 0.1))  # noqa: E731
-    watch = Watch(toy, [Batch()], torch.device("cpu"), hear, early=True, patience=2, tell=lambda _: None)  # type: ignore[list-item]
+    hear = lambda: judged.get(float(toy.weight), heard(0.9, 0.1))  # noqa: E731
+    watch = Watch(toy, [batch()], torch.device("cpu"), hear, early=True, patience=2, tell=lambda _: None)
     assert not watch(10, at(1.5), at(1.0)) and float(toy.weight) == 1.5
     assert not watch(20, at(2.5), at(2.0))
     assert not watch(30, at(3.5), at(3.0))
@@ -136,14 +133,13 @@ def test_judges_choose_and_stop_and_the_weights_come_back() -> None:
 
 
 def test_without_judges_the_last_mean_is_kept_whatever_the_loss() -> None:
-    watch = Watch(Toy(), [Batch()], torch.device("cpu"), patience=1, tell=lambda _: None)  # type: ignore[list-item]
+    watch = Watch(Toy(), [batch()], torch.device("cpu"), patience=1, tell=lambda _: None)
     assert not any(watch(step, at(step + 0.5), at(float(step))) for step in range(1, 9))
     assert watch.best is not None and (watch.best.step, watch.best.kind, float(watch.weights["weight"])) == (8, AVERAGED, 8.0)
 
 
 def test_replay_is_spread_evenly() -> None:
-    mixed: Any = WithReplay(["mine"] * 99, ["other"] * 99, 0.3)  # type: ignore[arg-type]
-    drawn = list(islice(iter(mixed), 20))
+    drawn = list(islice(iter(WithReplay(["mine"] * 99, ["other"] * 99, 0.3)), 20))
     assert drawn.count("other") == 6 and all(drawn[i : i + 10].count("other") == 3 for i in (0, 10))
 
 
