@@ -41,7 +41,7 @@ from fm_audio.data.text.extended import Extended
 from fm_audio.evaluation.judge import Judges, Result
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice, load
-from fm_audio.voices.adapter import write_adapter
+from fm_audio.voices.adapter import fingerprint, write_adapter
 from fm_audio.voices.find import Entry, find
 
 MOST_STEPS = 2000  # where the judges stop and nobody said how many
@@ -133,6 +133,7 @@ class Run:
         self.entry, self.voice, self.source, self.settings, self.ears, self.tell = entry, voice, source, settings, ears, tell
         self.model = voice.model
         self.name, self.base_name = source.voice, voice.name
+        self.fingerprint = fingerprint(entry.folder)
         reads = None if settings.reads is None else instantiate(settings.reads)
         self.reads = self.model.frontend if reads is None else Extended(self.model.frontend, reads)
         self.recordings = gather(source, work, objections(self.reads, ears.recogniser, source.language))
@@ -170,22 +171,22 @@ class Run:
         if not settings.full:
             add_lora(self.model, list(layers), settings.rank, settings.seed)
         self.trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        self.held_out = once(self.recordings.held_out, self.model, self.reads, settings.batch_seconds)
-        self.start = start_like(self.model, self.name, self.held_out[0].to(settings.device), settings.seed)
+        self.mine = Endless(self.recordings.train, self.model, self.reads, settings.batch_seconds, settings.seed)
+        self.start = start_like(self.model, self.name, next(iter(self.mine)).to(settings.device), settings.seed)
         self.tell(f"begins as the base's speaker {self.start}; {self.trained:,} numbers to train")
 
     def _train(self, work: Path) -> Watch:
         from fm_audio.training.brief import fit
 
         settings, model = self.settings, self.model
-        mine = Endless(self.recordings.train, model, self.reads, settings.batch_seconds, settings.seed)
-        batches: Any = mine
+        batches: Any = self.mine
         if settings.replay is not None:
             known = replayed(settings.replay, model, self.source.max_seconds)
             other = Endless(known, model, model.frontend, settings.batch_seconds, settings.seed)
-            batches = WithReplay(mine, other, settings.replay_share)
+            batches = WithReplay(self.mine, other, settings.replay_share)
         hear = self._hear if self.judges is not None else None
-        watch = Watch(model, self.held_out, torch.device(settings.device), hear, self.ears.both, settings.patience, self.tell)
+        held_out = once(self.recordings.held_out, model, self.reads, settings.batch_seconds)
+        watch = Watch(model, held_out, torch.device(settings.device), hear, self.ears.both, settings.patience, self.tell)
         self.loss_at_start = watch.loss()
         steps = settings.steps or (MOST_STEPS if settings.minutes is None else ENDLESS_STEPS)
         self.steps = fit(
@@ -219,5 +220,5 @@ class Run:
             self.name: after,
         }
         note = "Held-out sentences: no clip with these words was trained on."
-        (folder / PAGE).write_text(page(f"{self.name}, {report['what']} of {self.base_name}", note, self.texts, columns))
+        (folder / PAGE).write_text(page(f"{self.name}, {report['what']} of {self.base_name}", note, self.texts, columns), "utf-8")
         (folder / CARD).write_text(card(report), encoding="utf-8")

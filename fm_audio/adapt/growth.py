@@ -62,7 +62,8 @@ def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int) -> No
     old = model.text.embedding.weight.detach()
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(len(extended.new_symbols), old.shape[1], generator=generator)
-    model.text.embedding = GrownEmbedding(model.text.embedding, old[1:].mean(0) + old[1:].std(0) * drawn)  # type: ignore[assignment]
+    rows = old[1:].mean(0) + old[1:].std(0) * drawn.to(old)  # 0 is padding
+    model.text.embedding = GrownEmbedding(model.text.embedding, rows)  # type: ignore[assignment]
     model.front_ends[voice] = extended
 
 
@@ -88,7 +89,8 @@ def start_like(model: AlignedTTS, voice: str, batch: SpeechBatch, seed: int) -> 
     for name in old:
         with torch.random.fork_rng(devices=[]):
             alike = replace(batch, speakers=[name] * len(batch))
-            losses[name] = float(model.loss(alike, torch.Generator().manual_seed(seed))["loss"])
+            generator = torch.Generator(device=batch.mel.device).manual_seed(seed)
+            losses[name] = float(model.loss(alike, generator)["loss"])
     nearest = min(losses, key=losses.__getitem__)
     assert isinstance(model.speaker, GrownEmbedding)
     model.speaker.new[0] = model.speaker.old[old[nearest]]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +85,11 @@ def objections(frontend: FrontEnd, recogniser: Recogniser | None, language: str)
     def objection(text: str, sound: Callable[[], Audio]) -> str | None:
         try:
             frontend.encode(text)
+            if recogniser is None:
+                return None
+            heard = score_sentence(text, recogniser.transcribe(sound()), language)
         except FmAudioError as e:
             return f"its text cannot be read: {e}"
-        if recogniser is None:
-            return None
-        heard = score_sentence(text, recogniser.transcribe(sound()), language)
         return "says something else than its text" if heard.characters.rate > WORST_CHARACTERS else None
 
     return objection
@@ -132,14 +131,15 @@ def _from_cuts(source: Source, report: Report, objection: Objection) -> tuple[li
 
 def _keeps(cut: Cut, sieve: Sieve, voice: str) -> bool:
     rate, text = cut.sampling_rate, cut.supervisions[0].text
+
+    def sound() -> Audio:
+        return Audio(wave_of_cut(cut, rate), rate)
+
     try:
-        wave = wave_of_cut(cut, rate)
-        measured: Measured | str = measure_samples(wave[:, None], rate)
+        measured: Measured | str = measure_samples(sound().samples[:, None], rate)
     except FmAudioError as e:
         measured = str(e)
-    if isinstance(measured, str) or not sieve.keeps(cut.id, voice, text, measured, partial(Audio, wave, rate)):
-        if isinstance(measured, str):
-            sieve.report.drop(cut.id, measured)
+    if not sieve.keeps(cut.id, voice, text, measured, sound) or isinstance(measured, str):
         return False
     sieve.report.keep(cut.id, voice, text, cut.duration, cut.duration, measured.silent_share, rate)
     return True

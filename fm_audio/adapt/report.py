@@ -8,7 +8,6 @@ import torch
 
 from fm_audio.adapt.ears import figures
 from fm_audio.adapt.watch import AVERAGED, TRAINED
-from fm_audio.voices.adapter import fingerprint
 from fm_audio.voices.find import SHIPPED
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def report_of(run: Run, command: str) -> dict[str, Any]:
     """Plain values: what the card shows and --json prints."""
     best, settings = run.watch.best, run.settings
     assert best is not None
-    base = {"name": _base_name(run), "fingerprint": fingerprint(run.entry.folder)}
+    base = {"name": _base_name(run), "fingerprint": run.fingerprint}
     facts = {"speaker": run.name, "recorded": not run.source.synthetic, "licence": run.source.licence,
              "consent": settings.consent, "language": run.source.language}  # fmt: skip
     training = {

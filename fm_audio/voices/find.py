@@ -13,7 +13,7 @@ import torch
 
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
 from fm_audio.types import FmAudioError
-from fm_audio.voices.adapter import read_adapter
+from fm_audio.voices.adapter import read_adapter, require_base
 from fm_audio.voices.voice import Voice
 
 SHIPPED = Path(__file__).parent
@@ -50,6 +50,8 @@ def load(
     where = device_named(device)
     adapters = [] if adapter is None else [adapter] if isinstance(adapter, str | os.PathLike) else list(adapter)
     entry = find(read_adapter(adapters[0]).base if adapters and name is None else name)
+    for folder in adapters:  # before anything large is read
+        require_base(read_adapter(folder), entry.folder)
     config = read_config(entry.folder)
     model = cast(Any, load_model(entry.folder))
     vocoder = load_vocoder(entry.folder, config)
