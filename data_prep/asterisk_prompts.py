@@ -15,11 +15,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.clip import Clip
 from data_prep.corpus import clips_of
-from data_prep.layouts import Refuse
 from data_prep.prepare import add_arguments, finish, options_of, run
-from data_prep.report import Report
+from fm_audio.data.preparation.clip import Clip
+from fm_audio.data.preparation.layouts import Refuse
+from fm_audio.data.preparation.report import Report
 from fm_audio.types import FmAudioError
 
 EXAMPLE = "example: python -m data_prep.asterisk_prompts RAW data/asterisk --language en --trim-seconds 0.1 --min-seconds 1"

@@ -10,10 +10,10 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data_prep.clip import Clip
-from data_prep.layouts import Refuse
 from data_prep.prepare import add_arguments, finish, options_of
-from data_prep.report import Report
+from fm_audio.data.preparation.clip import Clip
+from fm_audio.data.preparation.layouts import Refuse
+from fm_audio.data.preparation.report import Report
 from fm_audio.types import FmAudioError
 
 Read = Callable[[Path, Refuse], list[Clip]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from data_prep.layouts import Naming, read_folder, refuse_all
 from data_prep.prepare import add_arguments, finish, options_of, run
-from data_prep.report import Report
+from fm_audio.data.preparation.layouts import Naming, read_folder, refuse_all
+from fm_audio.data.preparation.report import Report
 
 EXAMPLE = (
     "example: python -m data_prep.custom my_voice data/my_voice --speaker anna --licence CC0-1.0 --trim-seconds 0.1 --hold-out 50"

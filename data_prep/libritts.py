@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.clip import Clip
 from data_prep.corpus import parts, prepare_corpus
-from data_prep.layouts import Refuse, find_audio
 from data_prep.prepare import run
+from fm_audio.data.preparation.clip import Clip
+from fm_audio.data.preparation.layouts import Refuse, find_audio
 
 EXAMPLE = "python -m data_prep.libritts LibriTTS_R data/libritts_r --trim-seconds 0.1 --hold-out 200 --workers 2"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.clip import Clip
 from data_prep.corpus import prepare_corpus
-from data_prep.layouts import Naming, Refuse, read_table
 from data_prep.prepare import run
+from fm_audio.data.preparation.clip import Clip
+from fm_audio.data.preparation.layouts import Naming, Refuse, read_table
 from fm_audio.types import FmAudioError
 
 EXAMPLE = "python -m data_prep.ljspeech LJSpeech-1.1 data/ljspeech --trim-seconds 0.1 --hold-out 100"

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.layouts import Naming, read_manifest
-from data_prep.prepare import Options, prepare, run
-from data_prep.report import Report
+from data_prep.prepare import run
+from fm_audio.data.preparation.layouts import Naming, read_manifest
+from fm_audio.data.preparation.prepare import Options, prepare
+from fm_audio.data.preparation.report import Report
 from fm_audio.data.text.frontend import COMMON_SYMBOLS, FrontEnd
 
 EXAMPLE = "example: python -m data_prep.synthetic data/synthetic --clips 24 --speakers 2"

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "test": ("fm_audio.training.cli", "train", "measure the test losses of a checkpoint"),
     "convert": ("fm_audio.convert.cli", "train", "other projects' weights to a model folder, and back"),
     "export": ("fm_audio.training.export", "train", "turn a training run into a model folder"),
+    "adapt": ("fm_audio.adapt.cli", "train", "a new voice from recordings: an adapter for a voice that exists"),
     "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
 }
 
@@ -88,6 +89,7 @@ def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
     say.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
     say.add_argument("--voice", metavar="NAME|DIR", help="a shipped voice (see fm-audio voices) or a model folder")
+    say.add_argument("--adapter", metavar="DIR", help="speak as this adapter, which fm-audio adapt wrote")
     say.add_argument("--steps", type=int, help="solver steps: more is slower and finer (default: the voice's)")
     say.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the voice's)")
     say.add_argument("--temperature", type=float, help="scale of the noise that speech starts from (default: the voice's)")
@@ -107,7 +109,7 @@ def _say(args: argparse.Namespace) -> int:
     from fm_audio.voices import load
 
     require_writable(args.output)
-    voice = load(args.voice, args.device)
+    voice = load(args.voice, args.device, args.adapter)
     with _progress_bar("speaking") as progress:
         start = perf_counter()
         spoken = voice.say_detailed(

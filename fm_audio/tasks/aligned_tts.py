@@ -25,6 +25,7 @@ from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw
+from fm_audio.lora import speaking
 from fm_audio.tasks.speech_requests import (
     GROUP_FRAMES,
     Example,
@@ -71,6 +72,9 @@ class AlignedTTS(nn.Module):
             raise FmAudioError(f"speakers: give each name once and at least one; given {speakers}")
         self.spec, self.frontend, self.prior_start = spec, frontend, prior_start
         self.speakers = {name: i for i, name in enumerate(speakers)}
+        # Of speakers who came with an adapter: its number (fm_audio.lora), and the front-end they read with, if another.
+        self.adapters: dict[str, int] = {}
+        self.front_ends: dict[str, FrontEnd] = {}
         self.speaker = nn.Embedding(len(speakers), speaker_width)
         self.text = AlignedText(
             len(frontend.symbols), spec.bands, speaker_width, text_width, text_layers, text_heads,
@@ -137,10 +141,12 @@ class AlignedTTS(nn.Module):
         sampling = sampling or Sampling()
         if self.pitch is None and any(r.semitones for r in requests):
             raise FmAudioError("pitch: this model was trained without it and cannot move it; leave it at 0")
-        pieces = [piece for i, request in enumerate(requests) for piece in split_request(i, request, self.frontend)]
         speakers = self.speaker_index([r.speaker for r in requests])
+        read_by = [self.front_ends.get(r.speaker, self.frontend) for r in requests]
+        pieces = [piece for i, request in enumerate(requests) for piece in split_request(i, request, read_by[i])]
         vectors = self.speaker(speakers)
-        encoded = [self._encode(p, vectors[p.request]) for p in pieces]
+        adapters = torch.tensor([self.adapters.get(r.speaker, 0) for r in requests], device=vectors.device)
+        encoded = [self._encode(p, vectors[p.request], adapters[p.request]) for p in pieces]
         durations = plan_durations(requests, pieces, [e.log_durations[0] for e in encoded], self.spec)
         mels: list[Tensor] = [torch.empty(0)] * len(pieces)
         lengths = [int(d.sum()) for d in durations]
@@ -151,9 +157,10 @@ class AlignedTTS(nn.Module):
             of_group = vectors[[pieces[i].request for i in group]]
             seeds = [pieces[i].seed for i in group]
             octaves = of_group.new_tensor([requests[pieces[i].request].semitones for i in group]) / 12
-            rendered = self._render(
-                [encoded[i] for i in group], [durations[i] for i in group], of_group, octaves, seeds, sampling
-            )
+            with speaking(adapters[[pieces[i].request for i in group]]):
+                rendered = self._render(
+                    [encoded[i] for i in group], [durations[i] for i in group], of_group, octaves, seeds, sampling
+                )
             for i, mel in zip(group, rendered, strict=True):
                 mels[i] = mel
             done += sum(lengths[i] for i in group)
@@ -169,9 +176,10 @@ class AlignedTTS(nn.Module):
         durations = self.align(batch, self.text(batch.symbols, batch.symbols_mask, speaker))
         return [Example(s.mel, d[m]) for s, d, m in zip(spoken, durations, batch.symbols_mask, strict=False)]
 
-    def _encode(self, piece: Piece, vector: Tensor) -> EncodedSymbols:
+    def _encode(self, piece: Piece, vector: Tensor, adapter: Tensor) -> EncodedSymbols:
         symbols = torch.tensor([piece.encoded.ids], device=vector.device)
-        return self.text(symbols, torch.ones_like(symbols, dtype=torch.bool), vector[None])
+        with speaking(adapter[None]):
+            return self.text(symbols, torch.ones_like(symbols, dtype=torch.bool), vector[None])
 
     def _render(
         self,

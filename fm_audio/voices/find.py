@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
 from fm_audio.types import FmAudioError
+from fm_audio.voices.adapter import read_adapter, require_base
 from fm_audio.voices.voice import Voice
 
 SHIPPED = Path(__file__).parent
@@ -34,20 +35,33 @@ class Entry:
         return self.facts.get("speaker", self.name)
 
 
-def load(name: str | os.PathLike[str] | None = None, device: str | torch.device = "cpu") -> Voice:
+Folder = str | os.PathLike[str]
+
+
+def load(
+    name: Folder | None = None, device: str | torch.device = "cpu", adapter: Folder | Sequence[Folder] | None = None
+) -> Voice:
     """The default voice, a voice by name ("kathleen" or "english/kathleen"), or a folder ("runs/mine" or "runs/mine/anna").
 
-    Raises FmAudioError on unknown names, naming near ones, and when the vocoder was made for another mel.
+    With `adapter`, folders that `fm-audio adapt` wrote, the first of them speaks, and the model it was made for is found by
+    itself when no name is given. Raises FmAudioError on unknown names, naming near ones, when the vocoder was made for another
+    mel, and when an adapter was made for other weights.
     """
     where = device_named(device)
-    entry = find(name)
+    adapters = [] if adapter is None else [adapter] if isinstance(adapter, str | os.PathLike) else list(adapter)
+    entry = find(read_adapter(adapters[0]).base if adapters and name is None else name)
+    for folder in adapters:  # before anything large is read
+        require_base(read_adapter(folder), entry.folder)
     config = read_config(entry.folder)
     model = cast(Any, load_model(entry.folder))
     vocoder = load_vocoder(entry.folder, config)
     model.spec.require_same(vocoder.spec, f"the voice in {entry.folder.name}", f"its vocoder {config['vocoder']}")
     sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
     speakers = {e.name: e.speaker for e in voices_of(entry.folder)}
-    return Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling)
+    voice = Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling, entry.folder)
+    added = [voice.add_adapter(folder) for folder in adapters]
+    voice.name = added[0] if added else entry.name
+    return voice
 
 
 def list_voices() -> list[Entry]:

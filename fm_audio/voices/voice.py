@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -16,6 +18,8 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.speech_requests import SpeechRequest, groups
 from fm_audio.types import FmAudioError, length_mask
+from fm_audio.voices.adapted import Wardrobe
+from fm_audio.voices.adapter import read_adapter, require_base
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,43 @@ class Voice:
     """A named speaker of an acoustic model with the vocoder that belongs to it. `fm_audio.load` makes one."""
 
     def __init__(
-        self, name: str, model_name: str, model: AlignedTTS, vocoder: Any, speakers: Mapping[str, str], sampling: Sampling
+        self,
+        name: str,
+        model_name: str,
+        model: AlignedTTS,
+        vocoder: Any,
+        speakers: Mapping[str, str],
+        sampling: Sampling,
+        folder: Path | None = None,
     ):
-        self.name, self.model_name = name, model_name
+        """`folder` is where the model came from; adapters are held against it."""
+        self.name, self.model_name, self.folder = name, model_name, folder
         self.model, self.vocoder, self.speakers, self.sampling = model, vocoder, dict(speakers), sampling
+        self.wardrobe = Wardrobe(model)
+
+    def add_adapter(self, folder: str | os.PathLike[str]) -> str:
+        """One more voice, from a folder that `fm-audio adapt` wrote; its name comes back and may be given as `voice` from now on.
+
+        The other voices stay exactly as they are, and all of them may share a batch. Raises FmAudioError on an adapter that was
+        made for other weights and on a name that is taken.
+        """
+        adapter = read_adapter(folder)
+        if self.folder is not None:
+            require_base(adapter, self.folder)
+        if adapter.voice in self.speakers:
+            raise FmAudioError(
+                f"adapter {folder}: there is a voice {adapter.voice!r} already; remove it, or choose another --name"
+            )
+        self.wardrobe.put_on(adapter)
+        self.speakers[adapter.voice] = adapter.voice
+        return adapter.voice
+
+    def remove_adapter(self, name: str) -> None:
+        """Take a voice that came as an adapter away again. Raises FmAudioError when there is none of that name."""
+        self.wardrobe.take_off(name)
+        del self.speakers[name]
+        if self.name == name:
+            self.name = next(iter(self.speakers))
 
     @property
     def spec(self) -> AudioSpec:

@@ -16,12 +16,13 @@ PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
     {"types"},
-    {"audio", "layers", "checkpoint"},
+    {"audio", "layers", "lora", "checkpoint"},
     {"harmonics"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
     {"voices"},
-    {"training", "adapt", "convert", "evaluation"},
+    {"training", "convert", "evaluation"},
+    {"adapt"},
     {"serve", "cli"},
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}

@@ -11,13 +11,13 @@ import pytest
 import soundfile
 
 from data_prep import asterisk_prompts, librispeech, libritts, ljspeech, vctk
-from data_prep.layouts import Naming, read_folder
 from data_prep.shar import export
 from data_prep.taught import Plan, teach
 from data_prep.teachers import Spoken
 from data_prep.teachers.kokoro import IDS, misaki
 from fm_audio.audio import AudioSpec
 from fm_audio.data.cuts import load_cuts, wave_of_cut
+from fm_audio.data.preparation.layouts import Naming, read_folder
 from fm_audio.data.speech import SpeechDataModule
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.types import FmAudioError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.layouts import Naming, read_folder
+from fm_audio.data.preparation.layouts import Naming, read_folder
 from fm_audio.types import FmAudioError
 
 NAMING = Naming("anna", "en")

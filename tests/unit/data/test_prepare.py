@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from data_prep import custom
-from data_prep.clip import normal_text
 from fm_audio.data.cuts import load_cuts, wave_of_cut
+from fm_audio.data.preparation.clip import normal_text
 
 
 def run(raw: Path, out: Path, *more: str) -> dict:

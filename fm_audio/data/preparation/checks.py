@@ -40,7 +40,11 @@ def measure(path: Path, silence_db: float = 45.0) -> Measured:
 
     Raises FmAudioError when the file cannot be read, is empty, cut short, or holds values that are no numbers.
     """
-    samples, rate = read_whole(path)
+    return measure_samples(*read_whole(path), silence_db)
+
+
+def measure_samples(samples: np.ndarray, rate: int, silence_db: float = 45.0) -> Measured:
+    """samples (s, channels) float32 in [-1, 1], at least one."""
     mono = samples.mean(1)
     energy = energy_db(mono, rate)
     first, last = speech_frames(energy, silence_db)

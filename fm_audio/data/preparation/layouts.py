@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.clip import Clip
+from fm_audio.data.preparation.clip import Clip
 from fm_audio.types import FmAudioError
 
 AUDIO_ENDINGS = (".wav", ".flac", ".opus", ".ogg", ".mp3")

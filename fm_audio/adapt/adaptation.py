@@ -1,0 +1,224 @@
+"""One adaptation, from recordings to a folder: check, begin like the nearest speaker, train while judges listen, keep the best.
+
+base ─▶ grow (speaker row, symbols) ─▶ LoRA or all weights ─▶ fit ⇄ Watch ─▶ adapter | voice, card.md, listen.html
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+
+from fm_audio.adapt.batches import Endless, WithReplay, once, replayed
+from fm_audio.adapt.card import card
+from fm_audio.adapt.ears import Ears, listen, spoken
+from fm_audio.adapt.folders import CARD, PAGE, becoming, require_new, write_voice
+from fm_audio.adapt.growth import (
+    MOST_MEGABYTES,
+    USUAL_TARGETS,
+    add_lora,
+    collect,
+    grow,
+    megabytes,
+    start_like,
+    target_layers,
+    whole_state,
+)
+from fm_audio.adapt.page import page
+from fm_audio.adapt.recordings import Source, gather, objections
+from fm_audio.adapt.report import report_of
+from fm_audio.adapt.watch import Watch
+from fm_audio.audio import Audio
+from fm_audio.checkpoint import instantiate
+from fm_audio.data.cuts import wave_of_cut
+from fm_audio.data.text.extended import Extended
+from fm_audio.evaluation.judge import Judges, Result
+from fm_audio.types import FmAudioError
+from fm_audio.voices import Voice, load
+from fm_audio.voices.adapter import fingerprint, write_adapter
+from fm_audio.voices.find import Entry, find
+
+MOST_STEPS = 2000  # where the judges stop and nobody said how many
+ENDLESS_STEPS = 10**9  # where the clock stops
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to learn. `reads` is the node of a front-end with symbols that the base lacks; `replay` a manifest of the base's own
+    speakers, `replay_share` of the batches come from it."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    full: bool = False
+    rank: int = 16
+    targets: tuple[str, ...] = USUAL_TARGETS
+    learning_rate: float | None = None
+    batch_seconds: float = 60.0
+    look_every: int = 100
+    patience: int = 4
+    sentences: int = 8
+    replay: Path | None = None
+    replay_share: float = 0.3
+    reads: Mapping[str, Any] | None = None
+    consent: str = "unstated"
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "bf16-mixed"
+    progress: bool = False
+    how: Mapping[str, Any] | None = None  # arguments of Voice.say for what is listened to
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate or (2e-4 if self.full else 1e-3)
+
+
+def adapt(
+    base: str | os.PathLike[str] | None,
+    source: Source,
+    out: Path,
+    settings: Settings,
+    ears: Ears,
+    command: str = "",
+    tell: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Write `out`, an adapter or with `full` a whole voice, and return the report that its card shows.
+
+    Raises FmAudioError, before long work where it can, when the output exists, the base or the recordings cannot be used, an
+    adapter would be too large, or nobody could say when to stop.
+    """
+    require_new(out)
+    entry = find(base)
+    _require_end(settings, ears)
+    voice = load(entry.folder / entry.name, settings.device)
+    if source.voice in {*voice.speakers, *voice.model.speakers}:
+        raise FmAudioError(f"--name {source.voice}: the base has a speaker of that name; choose another")
+    layers = target_layers(voice.model, settings.targets)
+    size = megabytes(voice.model, layers, settings.rank)
+    if not settings.full and size > MOST_MEGABYTES:
+        most = int(settings.rank * MOST_MEGABYTES / size)
+        raise FmAudioError(
+            f"--rank {settings.rank}: makes {size:.0f} MB, and {MOST_MEGABYTES:g} are allowed; give at most {most}"
+        )
+    with becoming(out) as hidden:
+        work = hidden / "work"
+        work.mkdir()
+        run = Run(entry, voice, source, settings, ears, tell, work)
+        report = report_of(run, command)
+        run.write(hidden, report)
+        shutil.rmtree(work)
+    return report
+
+
+def _require_end(settings: Settings, ears: Ears) -> None:
+    if settings.steps is None and settings.minutes is None and not ears.both:
+        raise FmAudioError(
+            f"adapt: nobody can say when to stop, since no judges listen ({ears.missing}); "
+            "install them, or give --steps or --minutes"
+        )
+
+
+class Run:
+    """The work itself, done when it is made; `write` and `report_of` tell of it."""
+
+    def __init__(
+        self, entry: Entry, voice: Voice, source: Source, settings: Settings, ears: Ears, tell: Callable[[str], None], work: Path
+    ):
+        began = perf_counter()
+        self.entry, self.voice, self.source, self.settings, self.ears, self.tell = entry, voice, source, settings, ears, tell
+        self.model = voice.model
+        self.name, self.base_name = source.voice, voice.name
+        self.fingerprint = fingerprint(entry.folder)
+        reads = None if settings.reads is None else instantiate(settings.reads)
+        self.reads = self.model.frontend if reads is None else Extended(self.model.frontend, reads)
+        self.recordings = gather(source, work, objections(self.reads, ears.recogniser, source.language))
+        tell("\n".join([*self.recordings.report.lines(), *self._rates()]))
+        cuts = self.recordings.held_out[: settings.sentences]
+        self.texts = [cut.supervisions[0].text for cut in cuts]
+        self.recorded = [self._sound(cut) for cut in cuts]
+        self.judges = ears.judges([self._sound(cut) for cut in self.recordings.train[:20]])
+        self.base_speaks = settings.reads is None  # it cannot read another language
+        self.before = self.spoken(self.base_name) if self.base_speaks else None
+        self._grow(reads)
+        self.watch = self._train(work)
+        assert self.watch.best is not None
+        self.watch.put(self.watch.weights)
+        self.minutes = (perf_counter() - began) / 60
+
+    def _rates(self) -> list[str]:
+        """Said when recordings hold less of the spectrum than the voice can make."""
+        rates = [rate for rate in self.recordings.report.sample_rates if rate < self.model.spec.sample_rate]
+        return [f"  recorded at {rate} Hz: above {rate // 2} Hz this voice will stay dull" for rate in sorted(rates)]
+
+    def _sound(self, cut: Any) -> Audio:
+        rate = self.model.spec.sample_rate
+        return Audio(wave_of_cut(cut, rate), rate)
+
+    def spoken(self, name: str) -> list[Audio]:
+        return spoken(self.voice, self.texts, name, dict(self.settings.how or {}))
+
+    def _grow(self, reads: Any) -> None:
+        settings = self.settings
+        torch.manual_seed(settings.seed)
+        layers = target_layers(self.model, settings.targets)
+        grow(self.model, self.name, reads, settings.seed)
+        self.voice.speakers[self.name] = self.name
+        if not settings.full:
+            add_lora(self.model, list(layers), settings.rank, settings.seed)
+        self.trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        self.mine = Endless(self.recordings.train, self.model, self.reads, settings.batch_seconds, settings.seed)
+        self.start = start_like(self.model, self.name, next(iter(self.mine)).to(settings.device), settings.seed)
+        self.tell(f"begins as the base's speaker {self.start}; {self.trained:,} numbers to train")
+
+    def _train(self, work: Path) -> Watch:
+        from fm_audio.training.brief import fit
+
+        settings, model = self.settings, self.model
+        batches: Any = self.mine
+        if settings.replay is not None:
+            known = replayed(settings.replay, model, self.source.max_seconds)
+            other = Endless(known, model, model.frontend, settings.batch_seconds, settings.seed)
+            batches = WithReplay(self.mine, other, settings.replay_share)
+        hear = self._hear if self.judges is not None else None
+        held_out = once(self.recordings.held_out, model, self.reads, settings.batch_seconds)
+        watch = Watch(model, held_out, torch.device(settings.device), hear, self.ears.both, settings.patience, self.tell)
+        self.loss_at_start = watch.loss()
+        steps = settings.steps or (MOST_STEPS if settings.minutes is None else ENDLESS_STEPS)
+        self.steps = fit(
+            model, batches, watch, settings.look_every, steps, work, settings.minutes, settings.rate,
+            seed=settings.seed, device=settings.device, precision=settings.precision, progress=settings.progress,
+        )  # fmt: skip
+        model.to(settings.device)
+        return watch
+
+    def _hear(self) -> Result:
+        return self.listen(self.name, self.spoken(self.name))
+
+    def listen(self, who: str, sounds: Sequence[Audio]) -> Result:
+        return listen(who, self.texts, sounds, cast(Judges, self.judges), self.source.language)
+
+    def write(self, folder: Path, report: dict[str, Any]) -> None:
+        """Adapter or voice, page and card; `report` gets its size."""
+        reads, facts, settings = self.settings.reads, report["facts"], self.settings
+        if settings.full:
+            write_voice(folder, self.entry, whole_state(self.model), self.name, reads, facts, half=True)
+            adapted = load(folder, settings.device)
+        else:
+            base = report["base"]
+            write_adapter(folder, collect(self.model, self.name, base["name"], base["fingerprint"], reads, facts))
+            adapted = load(self.entry.folder, settings.device, adapter=folder)
+        report["megabytes"] = sum(p.stat().st_size for p in folder.iterdir() if p.is_file()) / 1e6
+        after = spoken(adapted, self.texts, self.name, dict(settings.how or {}))
+        columns = {
+            "recorded": self.recorded,
+            **({f"base ({self.base_name})": self.before} if self.before else {}),
+            self.name: after,
+        }
+        note = "Held-out sentences: no clip with these words was trained on."
+        (folder / PAGE).write_text(page(f"{self.name}, {report['what']} of {self.base_name}", note, self.texts, columns), "utf-8")
+        (folder / CARD).write_text(card(report), encoding="utf-8")

@@ -1,0 +1,67 @@
+"""What an adaptation trains on: batches without end, those of the new voice and, now and then, of voices the base knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.cuts import load_cuts
+from fm_audio.data.speech import SpeechDataModule
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.types import FmAudioError
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+BUCKETS = 12
+
+
+class Endless:
+    """Epoch after epoch of the same cuts, each in an order of its own."""
+
+    def __init__(self, cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float, seed: int):
+        self.epoch = 0
+        buckets = max(1, min(BUCKETS, int(sum(c.duration for c in cuts) / batch_seconds)))
+        data = SpeechDataModule(
+            ["given"], [], model.spec, reads, batch_seconds, buckets=buckets, seed=seed, pitch=model.pitch is not None
+        )
+        self.loader = data.loader(cuts, True, lambda: (self.epoch, 0))
+
+    def __iter__(self) -> Iterator[SpeechBatch]:
+        while True:
+            yield from self.loader
+            self.epoch += 1
+
+
+class WithReplay:
+    """A share of the batches from another source, evenly spread."""
+
+    def __init__(self, mine: Iterable[Any], other: Iterable[Any], share: float):
+        self.mine, self.other, self.share = mine, other, share
+
+    def __iter__(self) -> Iterator[SpeechBatch]:
+        mine, other = iter(self.mine), iter(self.other)
+        for i in count():
+            yield next(other if int((i + 1) * self.share) > int(i * self.share) else mine)
+
+
+def once(cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float) -> list[SpeechBatch]:
+    """Every cut once, to look at."""
+    return list(Endless(cuts, model, reads, batch_seconds, 0).loader)
+
+
+def replayed(path: Path, model: AlignedTTS, max_seconds: float) -> list[Cut]:
+    """Cuts of speakers whom the base knows. Raises FmAudioError when there are none."""
+    place = path / "cuts.jsonl.gz" if path.is_dir() else path
+    cuts = [c for c in load_cuts(place) if len(c.supervisions) == 1 and c.supervisions[0].text and c.duration <= max_seconds]
+    known = [c for c in cuts if c.supervisions[0].speaker in model.speakers]
+    if not known:
+        named = sorted({str(c.supervisions[0].speaker) for c in cuts})
+        raise FmAudioError(
+            f"--replay {path}: its speakers {', '.join(named[:8])} are none of the base's, which are {', '.join(model.speakers)}"
+        )
+    return known

@@ -1,0 +1,77 @@
+"""Output folders: hidden while they are filled, then there as a whole; and voices made whole from a base and what it learned."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fm_audio.checkpoint import CONFIG, read_config, save_model
+from fm_audio.data.text.extended import Extended
+from fm_audio.types import FmAudioError
+from fm_audio.voices.find import SHIPPED, Entry
+
+CARD, PAGE = "card.md", "listen.html"
+
+
+def require_new(out: Path) -> None:
+    """Refuse an output that is there already, or cannot be."""
+    if out.exists():
+        raise FmAudioError(f"{out}: exists already; give the name of a new folder")
+    if not out.name:
+        raise FmAudioError(f"{out}: give the name of a folder")
+
+
+@contextmanager
+def becoming(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out` that takes its name when the block ends well, and goes away when it does not.
+
+    There is one hidden name for each output, so what a killed run left is cleared by the next.
+    """
+    hidden = out.with_name(f".{out.name}.part")
+    try:
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(parents=True)
+    except OSError as e:
+        raise FmAudioError(f"{out}: cannot be written ({e.strerror}); choose another folder") from e
+    try:
+        yield hidden
+        require_new(out)
+        os.rename(hidden, out)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def write_voice(
+    folder: Path, base: Entry, state: Mapping[str, Tensor], voice: str, reads: Mapping[str, Any] | None, facts: Any, half: bool
+) -> None:
+    """A whole model folder that speaks as `voice`, whose tables have rows behind the base's: `state` is all of its weights."""
+    config = read_config(base.folder)
+    arguments = dict(config["model"]["init_args"])
+    arguments["speakers"] = [*arguments["speakers"], voice]
+    if reads is not None:
+        extended = f"{Extended.__module__}.{Extended.__qualname__}"
+        arguments["frontend"] = {
+            "class_path": extended, "init_args": {"base": arguments["frontend"], "added": dict(reads)}
+        }  # fmt: skip
+    extra = {
+        "kind": config["kind"],
+        "vocoder": _reachable(config.get("vocoder"), base.folder),
+        "voices": {voice: dict(facts)},
+        "default_voice": voice,
+        "sampling": config.get("sampling", {}),
+    }
+    save_model(folder, {**config["model"], "init_args": arguments}, state, extra, half)
+
+
+def _reachable(vocoder: Any, base: Path) -> Any:
+    """A vocoder's folder beside the base is named in full, since the new voice may lie elsewhere."""
+    beside = base.parent / vocoder if isinstance(vocoder, str) else None
+    if beside is None or base.parent == SHIPPED or not (beside / CONFIG).is_file():
+        return vocoder
+    return str(beside.resolve())

@@ -1,0 +1,134 @@
+"""A model made ready to learn a voice: a row for the speaker, rows for new symbols, peft's low-rank layers where it may bend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.text.extended import Extended
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.layers import Attention, FeedForward, Modulation
+from fm_audio.lora import GrownEmbedding
+from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.types import FmAudioError
+from fm_audio.voices.adapter import Adapter
+
+TARGETS = ("attention", "adaln", "conditioning", "feedforward")
+USUAL_TARGETS = ("attention", "adaln", "conditioning")
+MOST_MEGABYTES = 20.0
+PEFT_NAME = "default"  # peft's own name for an adapter that has no other
+
+
+def target_layers(model: AlignedTTS, targets: Sequence[str]) -> dict[str, nn.Linear]:
+    """The linear layers of the kinds asked for, by name: of attention, of AdaLN modulations, of what brings conditions in (text
+    to frames, frames and speaker to the head), of feed-forwards."""
+    unknown = sorted(set(targets) - set(TARGETS))
+    if unknown or not targets:
+        raise FmAudioError(f"--targets {','.join(targets)}: give some of {','.join(TARGETS)}")
+    kinds = {"attention": Attention, "adaln": Modulation, "feedforward": FeedForward}
+    wanted = tuple(kinds[t] for t in targets if t in kinds)
+    found = {
+        f"{name}.{inner}": layer
+        for name, part in model.named_modules()
+        if isinstance(part, wanted)
+        for inner, layer in part.named_modules()
+        if isinstance(layer, nn.Linear)
+    }
+    if "conditioning" in targets:
+        names = ("text.mean", "text.hidden", "head.backbone.vector", "head.ports.mel.into")
+        found |= {n: layer for n, layer in model.named_modules() if n in names and isinstance(layer, nn.Linear)}
+    return found
+
+
+def megabytes(model: AlignedTTS, layers: Mapping[str, nn.Linear], rank: int) -> float:
+    """What an adapter of that rank takes on disk, less a few kilobytes."""
+    numbers = sum(rank * (layer.in_features + layer.out_features) for layer in layers.values())
+    return (numbers + model.speaker.embedding_dim) * 4 / 1e6
+
+
+def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int) -> None:
+    """A row for `voice`, at first the mean speaker; rows for new symbols of `reads`, drawn like the old ones. Old rows freeze."""
+    model.speakers[voice] = len(model.speakers)
+    model.speaker = GrownEmbedding(model.speaker, model.speaker.weight.detach().mean(0, keepdim=True))  # type: ignore[assignment]
+    if reads is None:
+        return
+    extended = Extended(model.frontend, reads)
+    old = model.text.embedding.weight.detach()
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(len(extended.new_symbols), old.shape[1], generator=generator)
+    rows = old[1:].mean(0) + old[1:].std(0) * drawn.to(old)  # 0 is padding
+    model.text.embedding = GrownEmbedding(model.text.embedding, rows)  # type: ignore[assignment]
+    model.front_ends[voice] = extended
+
+
+def add_lora(model: AlignedTTS, layers: Sequence[str], rank: int, seed: int) -> None:
+    """peft's layers around these, and nothing else of the old weights may move."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    exactly = "|".join(re.escape(name) for name in layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=exactly), model)
+    for table in (model.speaker, model.text.embedding):
+        if isinstance(table, GrownEmbedding):
+            table.new.requires_grad_(True)
+
+
+@torch.no_grad()
+def start_like(model: AlignedTTS, voice: str, batch: SpeechBatch, seed: int) -> str:
+    """The new voice begins as the speaker who fits its recordings best: the one with the least loss, whose name comes back."""
+    row = model.speakers[voice]
+    old = {name: i for name, i in model.speakers.items() if i < row}
+    losses = {}
+    for name in old:
+        with torch.random.fork_rng(devices=[]):
+            alike = replace(batch, speakers=[name] * len(batch))
+            generator = torch.Generator(device=batch.mel.device).manual_seed(seed)
+            losses[name] = float(model.loss(alike, generator)["loss"])
+    nearest = min(losses, key=losses.__getitem__)
+    assert isinstance(model.speaker, GrownEmbedding)
+    model.speaker.new[0] = model.speaker.old[old[nearest]]
+    return nearest
+
+
+def collect(model: AlignedTTS, voice: str, base: str, fingerprint: str, reads: Mapping[str, Any] | None, facts: Any) -> Adapter:
+    """What was learned, as an adapter."""
+    lora = dict(_lora_layers(model))
+    scales = {float(part.scaling[PEFT_NAME]) for part in lora.values()}
+    assert isinstance(model.speaker, GrownEmbedding) and len(scales) == 1
+    table = model.text.embedding
+    return Adapter(
+        voice=voice,
+        base=base,
+        fingerprint=fingerprint,
+        speaker=model.speaker.new.detach().clone(),
+        down={name: part.lora_A[PEFT_NAME].weight.detach().clone() for name, part in lora.items()},
+        up={name: part.lora_B[PEFT_NAME].weight.detach().clone() for name, part in lora.items()},
+        scale=scales.pop(),
+        symbols=table.new.detach().clone() if isinstance(table, GrownEmbedding) else None,
+        frontend=reads,
+        facts=facts,
+    )
+
+
+def _lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
+    yield from ((name, part) for name, part in model.named_modules() if isinstance(part, LoraLayer))
+
+
+def whole_state(model: AlignedTTS) -> dict[str, Tensor]:
+    """The state of a fully trained model, tables in one piece."""
+    state = dict(model.state_dict())
+    for name in ("speaker", "text.embedding"):
+        table = model.get_submodule(name)
+        if isinstance(table, GrownEmbedding):
+            del state[f"{name}.old"], state[f"{name}.new"]
+            state[f"{name}.weight"] = table.weight.detach()
+    return state

@@ -1,0 +1,97 @@
+"""An adaptation looks up from its work: loss on held-out recordings, the judges' figures, and whether to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fm_audio.adapt.ears import figures, score
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.evaluation.judge import Result
+
+AVERAGED, TRAINED = "averaged", "as trained"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of one kind of weights after so many steps: loss on held-out recordings and, where judges listened, what they heard."""
+
+    step: int
+    kind: str
+    loss: float
+    result: Result | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        heard = figures(self.result) if self.result is not None else {}
+        return {"step": self.step, "weights": self.kind, "held_out_loss": round(self.loss, 4), **heard}
+
+
+@dataclass
+class Watch:
+    """Remembers what was seen and which of it was best. `hear` lets the judges listen to the model as it is, if there are any.
+
+    With `early`, the judges choose between steps and between the two kinds of weights, and `patience` looks without anything
+    better are enough. Without it, the mean of the last step is taken: loss alone chooses nothing.
+    """
+
+    model: nn.Module
+    batches: Sequence[SpeechBatch]
+    device: torch.device
+    hear: Callable[[], Result] | None = None
+    early: bool = False
+    patience: int = 4
+    tell: Callable[[str], None] = print
+    seen: list[Seen] = field(default_factory=list)
+    best: Seen | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)  # of the best
+
+    def __call__(self, step: int, trained: Mapping[str, Tensor], averaged: Mapping[str, Tensor]) -> bool:
+        for kind, weights in ((AVERAGED, averaged), (TRAINED, trained)):
+            self.put(weights)
+            seen = Seen(step, kind, self.loss(), self.hear() if self.hear else None)
+            self.seen.append(seen)
+            if self._better(seen):
+                self.best, self.weights = seen, weights
+        self.put(trained)
+        self.tell(self._line(step))
+        looks = len({s.step for s in self.seen if self.best is not None and s.step > self.best.step})
+        return self.early and looks >= self.patience
+
+    def put(self, weights: Mapping[str, Tensor]) -> None:
+        """Load trainable weights by name."""
+        named = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, value in weights.items():
+                named[name].copy_(value)
+
+    def last(self, kind: str) -> Seen:
+        return next(s for s in reversed(self.seen) if s.kind == kind)
+
+    def _better(self, seen: Seen) -> bool:
+        if not self.early or seen.result is None:
+            return seen.kind == AVERAGED
+        return self.best is None or self.best.result is None or score(seen.result) > score(self.best.result)
+
+    @torch.no_grad()
+    def loss(self) -> float:
+        """Mean over held-out clips; the same noise each time."""
+        total = torch.zeros((), dtype=torch.float64)
+        for i, batch in enumerate(self.batches):
+            generator = torch.Generator(device=self.device).manual_seed(i)
+            loss = self.model.loss(batch.to(self.device), generator)["loss"]  # type: ignore[operator]
+            total += float(loss) * len(batch)
+        return float(total) / sum(len(batch) for batch in self.batches)
+
+    def _line(self, step: int) -> str:
+        parts = []
+        for kind in (AVERAGED, TRAINED):
+            s = self.last(kind)
+            heard = "" if s.result is None else f", word error {100 * s.result.wer.value:.1f} %"
+            if s.result is not None and s.result.similarity is not None:
+                heard += f", similarity {s.result.similarity.value:.3f}"
+            parts.append(f"{kind}: held-out loss {s.loss:.3f}{heard}")
+        return f"step {step}: " + "; ".join(parts)

@@ -1,0 +1,97 @@
+"""Adapters worn by a model: put on and taken off while it lives, several at once, each heard in its own voice's items alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from fm_audio.data.text.extended import Moved
+from fm_audio.lora import GrownEmbedding, LoraLinear
+from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.types import FmAudioError
+from fm_audio.voices.adapter import Adapter, require_fit
+
+
+class Wardrobe:
+    """The adapters of one model. Taking the last one off leaves the very modules that were there before the first."""
+
+    def __init__(self, model: AlignedTTS):
+        self.model = model
+        self.worn: dict[str, Adapter] = {}
+        self._speakers, self._speaker, self._symbols = dict(model.speakers), model.speaker, model.text.embedding
+        self._layers: dict[str, nn.Linear] = {}
+
+    def put_on(self, adapter: Adapter) -> None:
+        """Its voice becomes one of the model's speakers. Raises FmAudioError on a name that is taken and what does not fit."""
+        if adapter.voice in self.model.speakers:
+            raise FmAudioError(f"adapter {adapter.voice!r}: the model has a speaker of that name already; take it off first")
+        self._undress()
+        try:
+            require_fit(adapter, self.model)
+            self.worn[adapter.voice] = adapter
+        finally:
+            self._dress()
+
+    def take_off(self, voice: str) -> None:
+        if voice not in self.worn:
+            raise FmAudioError(f"no adapter {voice!r} is on; there are {', '.join(self.worn) or 'none'}")
+        self._undress()
+        del self.worn[voice]
+        self._dress()
+
+    def _undress(self) -> None:
+        model = self.model
+        for name, layer in self._layers.items():
+            model.set_submodule(name, layer)
+        self._layers = {}
+        model.speaker, model.text.embedding = self._speaker, self._symbols
+        model.speakers, model.adapters, model.front_ends = dict(self._speakers), {}, {}
+
+    def _dress(self) -> None:
+        adapters = list(self.worn.values())
+        if not adapters:
+            return
+        model = self.model
+        for name in dict.fromkeys(name for a in adapters for name in a.down):
+            layer = model.get_submodule(name)
+            assert isinstance(layer, nn.Linear)
+            self._layers[name] = layer
+            model.set_submodule(name, lora_layer(layer, name, adapters))
+        model.speaker = _frozen(GrownEmbedding(self._speaker, torch.cat([a.speaker for a in adapters])))  # type: ignore[assignment]
+        grown = [a.symbols for a in adapters if a.symbols is not None]
+        if grown:
+            model.text.embedding = _frozen(GrownEmbedding(self._symbols, torch.cat(grown)))  # type: ignore[assignment]
+        by = 0
+        for i, adapter in enumerate(adapters):
+            model.speakers[adapter.voice] = len(self._speakers) + i
+            model.adapters[adapter.voice] = i + 1
+            reads = adapter.front_end(model.frontend)
+            model.front_ends[adapter.voice] = Moved(reads, len(self._symbols.weight), by)
+            by += 0 if adapter.symbols is None else len(adapter.symbols)
+
+
+def _frozen(module: nn.Module) -> nn.Module:
+    return module.requires_grad_(False).eval()
+
+
+def lora_layer(layer: nn.Linear, name: str, adapters: list[Adapter]) -> LoraLinear:
+    """The layer with all adapters' changes, number 0 none; ranks that differ are filled up with zeros."""
+    none_down, none_up = layer.weight.new_zeros(1, layer.in_features), layer.weight.new_zeros(1, layer.out_features)
+    down = [none_down, *(a.down.get(name, none_down).to(layer.weight) for a in adapters)]
+    up = [none_up, *(a.scale * a.up[name].mT.to(layer.weight) if name in a.up else none_up for a in adapters)]
+    return LoraLinear(layer, pad_sequence(down, batch_first=True), pad_sequence(up, batch_first=True).mT).eval()
+
+
+def merged(model: AlignedTTS, adapter: Adapter) -> dict[str, Tensor]:
+    """The state of a model that speaks as the adapter alone does: changes added into the weights, rows added to the tables."""
+    require_fit(adapter, model)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    for name, down in adapter.down.items():
+        weight = state[f"{name}.weight"]
+        weight += (adapter.scale * adapter.up[name].double() @ down.double()).to(weight)
+    state["speaker.weight"] = torch.cat([state["speaker.weight"], adapter.speaker.to(state["speaker.weight"])])
+    if adapter.symbols is not None:
+        table = state["text.embedding.weight"]
+        state["text.embedding.weight"] = torch.cat([table, adapter.symbols.to(table)])
+    return state

@@ -1,0 +1,165 @@
+"""An adapter: what makes a new voice of a model that exists, in a folder of its own.
+
+    config.json           {"format": 1, "kind": "adapter", "base": {"name", "fingerprint"}, "voice", "facts", "scale", "frontend"}
+    adapter.safetensors   speaker (1 g); symbols (k w) of a front-end that brought new ones; LAYER.down (r in), LAYER.up (out r)
+
+It changes layer LAYER by scale · up · down. The fingerprint is that of the base's config and weights: on others the numbers mean
+nothing, and are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from fm_audio import __version__
+from fm_audio.checkpoint import CONFIG, WEIGHTS, instantiate, read_config
+from fm_audio.data.text.extended import Extended
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.types import FmAudioError
+
+FORMAT = 1
+KIND = "adapter"
+TENSORS = "adapter.safetensors"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """`down[layer]` (r in) and `up[layer]` (out r); `speaker` (1 g); `symbols` (k w) and `frontend`, the node of the front-end
+    that reads with them, where the voice reads otherwise than its base."""
+
+    voice: str
+    base: str
+    fingerprint: str
+    speaker: Tensor
+    down: Mapping[str, Tensor]
+    up: Mapping[str, Tensor]
+    scale: float = 1.0
+    symbols: Tensor | None = None
+    frontend: Mapping[str, Any] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def front_end(self, base: FrontEnd) -> FrontEnd:
+        """What this voice reads with."""
+        return base if self.frontend is None else Extended(base, instantiate(self.frontend))
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hexadecimal digits that change with any weight of a model folder, or with the model that its config names."""
+    digest = hashlib.sha256(json.dumps(read_config(folder)["model"], sort_keys=True).encode())
+    try:
+        digest.update((folder / WEIGHTS).read_bytes())
+    except OSError as e:
+        raise FmAudioError(f"{folder / WEIGHTS}: cannot be read ({e.strerror}); copy {WEIGHTS} beside {CONFIG}") from e
+    return digest.hexdigest()[:16]
+
+
+def write_adapter(folder: Path, adapter: Adapter) -> None:
+    """config.json and the tensors into a folder that exists; who calls renames it once it is whole."""
+    from safetensors.torch import save_file
+
+    tensors = {"speaker": adapter.speaker}
+    tensors |= {f"{layer}.down": value for layer, value in adapter.down.items()}
+    tensors |= {f"{layer}.up": value for layer, value in adapter.up.items()}
+    if adapter.symbols is not None:
+        tensors["symbols"] = adapter.symbols
+    save_file({key: value.detach().float().cpu().contiguous().clone() for key, value in tensors.items()}, folder / TENSORS)
+    config = {
+        "format": FORMAT,
+        "fm_audio": __version__,
+        "kind": KIND,
+        "base": {"name": adapter.base, "fingerprint": adapter.fingerprint},
+        "voice": adapter.voice,
+        "facts": dict(adapter.facts),
+        "scale": adapter.scale,
+        "frontend": adapter.frontend,
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
+    """Raises FmAudioError when there is none or it is damaged; whether it fits a base, `require_base` and `require_fit` say."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    config = _read_config(folder)
+    try:
+        tensors = load_file(folder / TENSORS)
+    except (SafetensorError, OSError) as e:
+        raise FmAudioError(f"{folder / TENSORS}: missing, truncated or not safetensors ({e}); fetch the adapter again") from e
+    down = {key.removesuffix(".down"): value for key, value in tensors.items() if key.endswith(".down")}
+    up = {key.removesuffix(".up"): value for key, value in tensors.items() if key.endswith(".up")}
+    if "speaker" not in tensors or set(down) != set(up):
+        raise FmAudioError(f"{folder / TENSORS}: holds no speaker or half a layer; fetch the adapter again")
+    return Adapter(
+        voice=config["voice"],
+        base=config["base"]["name"],
+        fingerprint=config["base"]["fingerprint"],
+        speaker=tensors["speaker"],
+        down=down,
+        up=up,
+        scale=float(config.get("scale", 1.0)),
+        symbols=tensors.get("symbols"),
+        frontend=config.get("frontend"),
+        facts=config.get("facts", {}),
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise FmAudioError(f"{path}: no adapter there ({e.strerror}); give a folder that fm-audio adapt wrote") from e
+    except ValueError as e:
+        raise FmAudioError(f"{path}: is not JSON ({e}); fetch the adapter again") from e
+    if not isinstance(config, dict) or config.get("kind") != KIND:
+        kind = config.get("kind") if isinstance(config, dict) else type(config).__name__
+        raise FmAudioError(f"{path}: is of kind {kind!r}, no adapter; give a folder that fm-audio adapt wrote")
+    if config.get("format") != FORMAT:
+        raise FmAudioError(
+            f"{path}: format {config.get('format')!r}, this version reads {FORMAT}; install the fm_audio that wrote it"
+        )
+    if not isinstance(config.get("voice"), str) or not {"name", "fingerprint"} <= set(config.get("base") or {}):
+        raise FmAudioError(f"{path}: names no voice or no base; fetch the adapter again")
+    return config
+
+
+def require_base(adapter: Adapter, folder: Path) -> None:
+    """Refuse an adapter that was made for other weights than those of the model folder."""
+    found = fingerprint(folder)
+    if found != adapter.fingerprint:
+        raise FmAudioError(
+            f"adapter {adapter.voice!r} was made for {adapter.base} with fingerprint {adapter.fingerprint}, and {folder} has "
+            f"{found}; load the base it was made for, or adapt again"
+        )
+
+
+def require_fit(adapter: Adapter, model: AlignedTTS) -> None:
+    """Refuse an adapter whose tensors have no place in the model, before anything is changed."""
+    new = adapter.front_end(model.frontend)
+    rows = (len(new.new_symbols), model.text.embedding.embedding_dim) if isinstance(new, Extended) else None
+    shapes = (tuple(adapter.speaker.shape), None if adapter.symbols is None else tuple(adapter.symbols.shape))
+    if shapes != ((1, model.speaker.embedding_dim), rows):
+        raise FmAudioError(
+            f"adapter {adapter.voice!r}: its speaker and symbols {shapes} do not fit the model's "
+            f"{((1, model.speaker.embedding_dim), rows)}; fetch the adapter again"
+        )
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    for name, down in adapter.down.items():
+        up = adapter.up[name]
+        wanted = None if name not in layers else (layers[name].out_features, layers[name].in_features)
+        if wanted != (up.shape[0], down.shape[1]) or up.shape[1] != down.shape[0]:
+            raise FmAudioError(
+                f"adapter {adapter.voice!r}: layer {name} of {(up.shape[0], down.shape[1])} does not fit the model's {wanted}; "
+                "fetch the adapter again"
+            )

@@ -1,0 +1,151 @@
+"""The parts that need no training: what is held out, what speaks against a clip, which weights are kept, what is replayed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fm_audio.adapt.batches import WithReplay
+from fm_audio.adapt.recordings import Source, gather, objections
+from fm_audio.adapt.watch import AVERAGED, TRAINED, Watch
+from fm_audio.audio import Audio
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.preparation.clip import normal_text
+from fm_audio.data.text.arpabet import Arpabet
+from fm_audio.evaluation.judge import Result
+from fm_audio.evaluation.metrics import Interval
+from fm_audio.training.brief import _warmed
+from fm_audio.types import FmAudioError
+
+
+class Hears:
+    """A recogniser that always hears the same."""
+
+    settings = {"name": "same"}
+
+    def __init__(self, heard: str):
+        self.heard = heard
+
+    def transcribe(self, audio: Audio) -> str:
+        return self.heard
+
+
+def texts(cuts: list[Any]) -> set[str]:
+    return {normal_text(c.supervisions[0].text) for c in cuts}
+
+
+def test_held_out_sentences_stay_the_same_and_more_minutes_add_clips(recordings: Path, tmp_path: Path) -> None:
+    source = Source(recordings, "carl")
+    whole = gather(source, tmp_path, objections(Arpabet(), None, "en"))
+    few = gather(replace(source, minutes=0.1), tmp_path, objections(Arpabet(), None, "en"))
+    assert texts(whole.held_out) == texts(few.held_out) and not texts(whole.held_out) & texts(whole.train)
+    assert texts(few.train) < texts(whole.train) and few.minutes <= 0.1
+    assert {c.supervisions[0].speaker for c in whole.train + whole.held_out} == {"carl"}
+    assert [n for names in whole.report.dropped.values() for n in names] == ["broken"]
+
+
+def test_cuts_and_their_folder_say_the_same_as_the_files(recordings: Path, tmp_path: Path) -> None:
+    none = objections(Arpabet(), None, "en")
+    files = gather(Source(recordings, "carl"), tmp_path, none)
+    manifest = gather(Source(tmp_path / "cuts.jsonl.gz", "carl"), tmp_path, none)
+    folder = gather(Source(tmp_path, "carl"), tmp_path, none)
+    assert texts(files.train) == texts(manifest.train) == texts(folder.train)
+    assert texts(files.held_out) == texts(manifest.held_out) == texts(folder.held_out)
+    assert manifest.report.found == manifest.report.kept == 12
+
+
+def test_a_split_that_is_there_is_kept(recordings: Path, tmp_path: Path) -> None:
+    from data_prep.custom import main as prepare
+
+    prepare([str(recordings), str(tmp_path), "--licence", "CC0-1.0", "--hold-out", "3"])
+    found = gather(Source(tmp_path, "carl"), tmp_path, objections(Arpabet(), None, "en"))
+    from fm_audio.data.cuts import load_cuts
+
+    assert texts(found.held_out) == texts(list(load_cuts(tmp_path / "validation.jsonl.gz")))
+
+
+def test_what_speaks_against_a_clip() -> None:
+    def silence() -> Audio:
+        raise AssertionError("nobody listens to a text that cannot be read")
+
+    against = objections(Arpabet(), Hears("one two three red"), "en")  # type: ignore[arg-type]
+    assert "cannot be read" in str(against("你好", silence))
+    sound = lambda: Audio(torch.zeros(10).numpy(), 24_000)  # noqa: E731
+    pytest.importorskip("jiwer")
+    assert against("One, two, three red.", sound) is None
+    assert against("Something entirely different was said.", sound) == "says something else than its text"
+
+
+def test_too_few_texts_are_an_error(recordings: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(recordings.glob("000[01].*")):
+        (few / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(FmAudioError, match="2 different texts are left, at least 4 are needed"):
+        gather(Source(few, "carl"), tmp_path, objections(Arpabet(), None, "en"))
+
+
+class Toy(nn.Module):
+    """Its loss is its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def loss(self, batch: Any, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        return {"loss": self.weight}
+
+
+def batch() -> SpeechBatch:
+    """Two clips of one frame."""
+    one, mask = torch.ones(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    names = ["a", "b"]
+    return SpeechBatch(names, names, names, one, mask, torch.zeros(2, 1, 8), mask, one, torch.ones(2, dtype=torch.bool))
+
+
+def heard(wer: float, similarity: float) -> Result:
+    wrong = Interval(wer, 0.0, 1.0)
+    return Result("said", "", wrong, wrong, 0, 0, [], similarity=Interval(similarity, 0.0, 1.0))
+
+
+def at(value: float) -> dict[str, Tensor]:
+    return {"weight": torch.tensor(value)}
+
+
+def test_judges_choose_and_stop_and_the_weights_come_back() -> None:
+    toy = Toy()
+    judged = {1.0: heard(0.5, 0.6), 1.5: heard(0.5, 0.5), 2.0: heard(0.3, 0.6), 2.5: heard(0.2, 0.8)}
+    hear = lambda: judged.get(float(toy.weight), heard(0.9, 0.1))  # noqa: E731
+    watch = Watch(toy, [batch()], torch.device("cpu"), hear, early=True, patience=2, tell=lambda _: None)
+    assert not watch(10, at(1.5), at(1.0)) and float(toy.weight) == 1.5
+    assert not watch(20, at(2.5), at(2.0))
+    assert not watch(30, at(3.5), at(3.0))
+    assert watch(40, at(4.5), at(4.0))
+    assert watch.best is not None and (watch.best.step, watch.best.kind) == (20, TRAINED)
+    assert float(watch.weights["weight"]) == 2.5
+    assert [s.loss for s in watch.seen] == [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
+
+
+def test_without_judges_the_last_mean_is_kept_whatever_the_loss() -> None:
+    watch = Watch(Toy(), [batch()], torch.device("cpu"), patience=1, tell=lambda _: None)
+    assert not any(watch(step, at(step + 0.5), at(float(step))) for step in range(1, 9))
+    assert watch.best is not None and (watch.best.step, watch.best.kind, float(watch.weights["weight"])) == (8, AVERAGED, 8.0)
+
+
+def test_replay_is_spread_evenly() -> None:
+    drawn = list(islice(iter(WithReplay(["mine"] * 99, ["other"] * 99, 0.3)), 20))
+    assert drawn.count("other") == 6 and all(drawn[i : i + 10].count("other") == 3 for i in (0, 10))
+
+
+def test_the_mean_forgets_its_start_and_then_remembers() -> None:
+    mean, now = torch.tensor(0.0), torch.tensor(1.0)
+    for count in range(1, 40):
+        mean = _warmed(0.999, mean, now, torch.tensor(count))
+    assert mean > 0.99
+    assert float(_warmed(0.9, torch.tensor(0.0), now, torch.tensor(10_000))) == pytest.approx(0.1)
