@@ -8,6 +8,7 @@ from typing import Any
 
 from fm_audio.audio import Audio
 from fm_audio.evaluation.clips import Clip
+from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.judge import Judges, Result, hear, summarise
 from fm_audio.evaluation.protocols import Protocol
 from fm_audio.evaluation.recognisers import Recogniser, load_recogniser
@@ -49,6 +50,7 @@ def open_ears(judge: str, language: str, threads: int) -> Ears:
     ears, reasons = Ears(language=language), []
     name = judge if judge != AUTO else "whisper-tiny.en" if language == "en" else "whisper-base"
     try:
+        require("jiwer", "word error rates")
         ears.recogniser = load_recogniser(name, language, threads)
     except FmAudioError as e:
         if judge != AUTO:

@@ -31,7 +31,7 @@ def target_layers(model: AlignedTTS, targets: Sequence[str]) -> dict[str, nn.Lin
     unknown = sorted(set(targets) - set(TARGETS))
     if unknown or not targets:
         raise FmAudioError(f"--targets {','.join(targets)}: give some of {','.join(TARGETS)}")
-    kinds = {"attention": Attention, "adaln": Modulation, "feedforward": FeedForward}
+    kinds: dict[str, type[nn.Module]] = {"attention": Attention, "adaln": Modulation, "feedforward": FeedForward}
     wanted = tuple(kinds[t] for t in targets if t in kinds)
     found = {
         f"{name}.{inner}": layer

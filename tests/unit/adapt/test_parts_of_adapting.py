@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from fm_audio.data.preparation.clip import normal_text
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.evaluation.judge import Result
 from fm_audio.evaluation.metrics import Interval
-from fm_audio.training.brief import _warmed
+from fm_audio.training.brief import _warmed, fit
 from fm_audio.types import FmAudioError
 
 
@@ -121,7 +121,7 @@ def at(value: float) -> dict[str, Tensor]:
 def test_judges_choose_and_stop_and_the_weights_come_back() -> None:
     toy = Toy()
     judged = {1.0: heard(0.5, 0.6), 1.5: heard(0.5, 0.5), 2.0: heard(0.3, 0.6), 2.5: heard(0.2, 0.8)}
-    hear = lambda: judged.get(float(toy.weight), heard(0.9, 0.1))  # noqa: E731
+    hear = lambda: judged.get(toy.weight.item(), heard(0.9, 0.1))  # noqa: E731
     watch = Watch(toy, [batch()], torch.device("cpu"), hear, early=True, patience=2, tell=lambda _: None)
     assert not watch(10, at(1.5), at(1.0)) and float(toy.weight) == 1.5
     assert not watch(20, at(2.5), at(2.0))
@@ -149,3 +149,22 @@ def test_the_mean_forgets_its_start_and_then_remembers() -> None:
         mean = _warmed(0.999, mean, now, torch.tensor(count))
     assert mean > 0.99
     assert float(_warmed(0.9, torch.tensor(0.0), now, torch.tensor(10_000))) == pytest.approx(0.1)
+
+
+def test_steps_and_minutes_end_a_run_and_so_does_who_has_seen_enough(tmp_path: Path) -> None:
+    looks: list[tuple[int, float, float]] = []
+
+    def look(step: int, trained: Any, averaged: Any) -> bool:
+        looks.append((step, float(trained["weight"]), float(averaged["weight"])))
+        return step == 4
+
+    def run(every: int, steps: int, **more: Any) -> int:
+        looks.clear()
+        return fit(Toy(), repeat(batch()), look, every, steps, tmp_path, precision="32-true", **more)
+
+    assert run(2, 3) == 3 and [step for step, *_ in looks] == [2, 3]
+    assert run(2, 100) == 4 and [step for step, *_ in looks] == [2, 4]
+    steps = run(10**9, 10**9, minutes=1 / 600)
+    assert 0 < steps < 10**9 and [step for step, *_ in looks] == [steps]
+    assert all(trained < averaged < 0 for step, trained, averaged in looks if step > 1)  # the loss is the weight, the mean lags
+    assert list(tmp_path.iterdir()) == []
