@@ -32,12 +32,9 @@ def bare_packages(*names: str, absent: tuple[str, ...] = ()) -> Iterator[None]:
     before = set(sys.modules)
     without = {top for top in {name.split(".")[0] for name in absent} if importlib.util.find_spec(top) is None}
     try:
-        for name in names:
-            package = importlib.util.find_spec(name.split(".")[0])
-            assert package is not None and package.submodule_search_locations
+        for name, root in [(name, _root(name)) for name in names]:
             module = types.ModuleType(name)
-            folder = Path(package.submodule_search_locations[0], *name.split(".")[1:])
-            module.__path__ = [str(folder)]
+            module.__path__ = [str(Path(root, *name.split(".")[1:]))]
             sys.modules[name] = module
         for name in absent:
             if name.split(".")[0] in without:
@@ -47,6 +44,13 @@ def bare_packages(*names: str, absent: tuple[str, ...] = ()) -> Iterator[None]:
         for name in set(sys.modules) - before:
             if name.split(".")[0] in {*(n.split(".")[0] for n in (*names, *absent))}:
                 del sys.modules[name]
+
+
+def _root(name: str) -> str:
+    """The folder of a name's top package."""
+    package = importlib.util.find_spec(name.split(".")[0])
+    assert package is not None and package.submodule_search_locations
+    return package.submodule_search_locations[0]
 
 
 class Anything(types.ModuleType):
