@@ -106,7 +106,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """`write` a file under another name beside it, then rename it into place; a new file only."""
-    part = path.with_name(f".part-{path.name}")
+    part = path.with_name(f"{path.name}.part")
     if path.exists():
         raise FmAudioError(f"{path}: exists already; give the name of a new one")
     try:
