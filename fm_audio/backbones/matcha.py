@@ -76,14 +76,15 @@ class MatchaUNet(nn.Module):
         for i, level in enumerate(self.down):
             h = level(h, c, kept, own)
             passed.append((h, kept, own))
-            h = level.move(h, kept)
+            h = level.move(h, kept)  # type: ignore[operator]
             if i < len(self.down) - 1:
                 kept, own = kept[:, ::2], own[:, ::2]
         for level in self.middle:
             h = level(h, c, kept, own)
         for level in self.up:
             before, kept, own = passed.pop()
-            h = level.move(level(torch.cat([h, before], -1), c, kept, own), kept)
+            h = level(torch.cat([h, before], -1), c, kept, own)
+            h = level.move(h, kept)  # type: ignore[operator]
         return self.last(h, kept, own)[:, :n]
 
 

@@ -78,6 +78,10 @@ def write(converted: Converted, args: argparse.Namespace) -> None:
     from safetensors.torch import save_file
 
     extra = converted.extra | {"converted_from": args.family}
+    if args.other_floor and args.vocoder is None:
+        raise FmAudioError("--other-floor: it is about a vocoder; give --vocoder too")
+    if args.vocoder is not None and "vocoder" not in extra:
+        raise FmAudioError(f"--vocoder: {args.family} is a vocoder itself; name it where a model that speaks is converted")
     if args.vocoder is not None:
         extra["vocoder"] = vocoder_of(converted.node["init_args"]["spec"], args.vocoder, args.out, args.other_floor)
     if converted.beside:

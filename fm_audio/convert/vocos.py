@@ -64,7 +64,8 @@ def back(folder: Path, out: Path) -> None:
 def from_vocos(config: Mapping[str, Any], state: Mapping[str, Tensor], where: str = "Vocos") -> Converted:
     """A `Vocos` that decodes what theirs decodes; FmAudioError where config or tensors are of another kind."""
     sizes = sizes_of(config, where)
-    spec = {k: v for k, v in sizes.items() if k not in MODEL} | {"window_samples": sizes["n_fft"], "log_floor": LOG_FLOOR}
+    spec: dict[str, Any] = {k: v for k, v in sizes.items() if k not in MODEL}
+    spec |= {"window_samples": sizes["n_fft"], "log_floor": LOG_FLOOR}
     node = {
         "class_path": "fm_audio.decoders.vocos.Vocos",
         "init_args": {"spec": spec} | {k: sizes[k] for k in MODEL},

@@ -71,6 +71,10 @@ def test_other_tensors_are_refused_by_name(tmp_path: Path, capsys: pytest.Captur
         torch.save({GENERATOR: tensors}, tmp_path / name)
         assert main(["convert", "hifigan", str(tmp_path / name), str(tmp_path / "ours")]) == 2
         assert says in capsys.readouterr().err
+    torch.save({GENERATOR: state}, tmp_path / "right")
+    for more, says in ((["--other-floor"], "give --vocoder too"), (["--vocoder", str(tmp_path)], "is a vocoder itself")):
+        assert main(["convert", "hifigan", str(tmp_path / "right"), str(tmp_path / "ours"), *more]) == 2
+        assert says in capsys.readouterr().err and not (tmp_path / "ours").exists()
     torch.save(state, tmp_path / "bare")
     assert main(["convert", "hifigan", str(tmp_path / "bare"), str(tmp_path / "ours")]) == 2
     assert "holds no 'generator'" in capsys.readouterr().err
