@@ -77,6 +77,10 @@ class AudioSpec:
         lowest, highest = to_mel(np.array([self.fmin_hz, self.fmax_hz or self.sample_rate / 2])).tolist()
         return to_hz(np.linspace(lowest, highest, self.bands + 2))
 
+    def filters(self) -> Tensor:
+        """(bands, n_fft/2+1): how the STFT's magnitudes make bands."""
+        return _filters(self, torch.device("cpu"))
+
     def log_mel(self, wave: Wave) -> Frames:
         """wave (b s) in [-1, 1] -> normalised log-mel (b n bands), n = floor(s / hop)."""
         n = self.frames_of_samples(wave.shape[-1])

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from fm_audio.convert.layout import Entry, State, count, linear, to_ours, to_theirs
+from fm_audio.checkpoint import load_model
+from fm_audio.convert.layout import Converted, Entry, State, count, linear, read_tensors, to_ours, to_theirs, write_whole
 from fm_audio.types import FmAudioError
 
 HEAD_WIDTH = 64
@@ -23,6 +25,37 @@ PREFIX = "ema_model.transformer."
 VERSIONS: dict[str, tuple[bool, int | None]] = {"f5-v1": (True, None), "f5-v0": (False, 1)}
 MEL = {"sample_rate": 24_000, "n_fft": 1024, "hop_samples": 256, "window_samples": 1024, "bands": 100, "log_floor": 1e-5}
 BESIDE_THE_WEIGHTS = ("initted", "step", "update", "ema_model.initted", "ema_model.step")
+# F5-TTS's own: 32 steps, sway -1, guidance 2 in its way of counting
+SAMPLING = {"steps": 32, "grid": "sway", "guidance": 3.0}
+
+
+def forth(source: Path, family: str, vocabulary: Path | None) -> Converted:
+    """A model that clones, of a published file and the vocab.txt beside it."""
+    if vocabulary is None:
+        raise FmAudioError(f"{source}: needs --vocabulary, the vocab.txt published beside it")
+    state = transformer_of(read_tensors(source), str(source))
+    node, weights = from_f5(state, family, read_vocabulary(vocabulary), str(source))
+    vocoder = {"class_path": "fm_audio.decoders.harmonic.HarmonicPlusNoise", "init_args": {"spec": node["init_args"]["spec"]}}
+    return Converted(node, weights, {"kind": "infill_tts", "vocoder": vocoder, "sampling": SAMPLING})
+
+
+def back(folder: Path, out: Path) -> None:
+    """Write the averaged weights as F5-TTS publishes them."""
+    from safetensors.torch import save_file
+
+    if out.suffix != ".safetensors":
+        raise FmAudioError(f"{out}: give the name of a new .safetensors file")
+    state = {PREFIX + key: value for key, value in to_f5(load_model(folder).state_dict()).items()}
+    state |= {"initted": torch.tensor(True), "step": torch.tensor(0)}
+    write_whole(out, lambda part: save_file(state, part))
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """One symbol a line; the first is a space, so nothing is stripped."""
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as e:
+        raise FmAudioError(f"{path}: cannot be read as UTF-8 text ({e}); give the vocab.txt published beside the weights") from e
 
 
 def transformer_of(checkpoint: Mapping[str, Any], where: str) -> State:

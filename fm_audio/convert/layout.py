@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fm_audio.convert.inert import inert_classes
 from fm_audio.types import FmAudioError
 
 State = dict[str, Tensor]
+BESIDE = "published.safetensors"
+"""The file of a model folder with `Converted.beside`."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What becomes a model folder: the config's node, the weights, and what else its config.json says.
+
+    `beside` are published tensors that our model computes itself; they are kept in the folder, so that the way back is exact.
+    """
+
+    node: dict[str, Any]
+    weights: State
+    extra: dict[str, Any] = field(default_factory=dict)
+    beside: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,21 @@ def linear(ours: str, theirs: str) -> list[Entry]:
     return [Entry(f"{ours}.{part}", (f"{theirs}.{part}",)) for part in ("weight", "bias")]
 
 
+def pointwise(ours: str, theirs: str) -> list[Entry]:
+    """A linear map here that is a convolution over one position there."""
+    return [
+        Entry(f"{ours}.weight", (f"{theirs}.weight",), lambda x: x[..., 0], lambda x: (x[..., None],)),
+        Entry(f"{ours}.bias", (f"{theirs}.bias",)),
+    ]
+
+
+def shape_of(state: Mapping[str, Tensor], key: str, where: str) -> tuple[int, ...]:
+    """The shape of a tensor that the family must have."""
+    if key not in state:
+        raise FmAudioError(f"{where}: not this family's layout: {key} is missing; choose the family it comes from")
+    return tuple(state[key].shape)
+
+
 def count(state: Mapping[str, Tensor], prefix: str) -> int:
     """How many numbered parts `prefix`0., `prefix`1. … there are."""
     return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
@@ -66,7 +97,22 @@ def read_tensors(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
+        with inert_classes(path):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise FmAudioError(f"{path}: truncated, or more than tensors and plain values ({reason}); fetch it again") from e
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """`write` a file under another name beside it, then rename it into place; a new file only."""
+    part = path.with_name(f"{path.name}.part")
+    if path.exists():
+        raise FmAudioError(f"{path}: exists already; give the name of a new one")
+    try:
+        write(part)
+        part.replace(path)
+    except (OSError, RuntimeError) as e:
+        raise FmAudioError(f"{path}: cannot write there ({e}); choose another file") from e
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """HiFi-GAN: transposed convolutions raise frames to samples, residual blocks of several widths are averaged at every rate.
 
 Kong et al. 2020, arXiv 2010.05646, section 2.2 (V1 is the default). Module names and shapes are those of the published
-checkpoints; their weight norm, in either of torch's spellings, is folded into plain weights on loading.
+checkpoints; their weight norm, in either of torch's spellings, is kept or folded into plain weights on loading.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ SLOPE = 0.1
 
 
 class HiFiGAN(nn.Module):
-    """The generator, 13.9 M parameters as published. The product of `rates` must be the spec's hop."""
+    """The generator, 13.9 M parameters as published. The product of `rates` must be the spec's hop.
+
+    weight_norm: every weight is a length and a direction, g · v / ‖v‖ (Salimans and Kingma 2016), as it was trained.
+    """
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class HiFiGAN(nn.Module):
         kernels: Sequence[int] = (16, 16, 4, 4),
         block_kernels: Sequence[int] = (3, 7, 11),
         dilations: Sequence[int] = (1, 3, 5),
+        weight_norm: bool = False,
     ) -> None:
         super().__init__()
         if math.prod(rates) != spec.hop_samples:
@@ -48,7 +52,11 @@ class HiFiGAN(nn.Module):
         )
         self.resblocks = nn.ModuleList(ResBlock(width, kernel, dilations) for width in widths[1:] for kernel in block_kernels)
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3)
-        self.register_load_state_dict_pre_hook(fold_weight_norm)
+        if weight_norm:
+            for part in [p for p in self.modules() if isinstance(p, (nn.Conv1d, nn.ConvTranspose1d))]:
+                nn.utils.parametrizations.weight_norm(part)
+        else:
+            self.register_load_state_dict_pre_hook(fold_weight_norm)
 
     def forward(self, x: Frames, mask: Mask | None = None) -> Wave:
         """x (b n bands) normalised log-mel, mask (b n) -> wave (b n·hop), zeros past an item's last frame.

@@ -49,6 +49,9 @@ class MelPort(nn.Module):
     basics"): the sampler looks no later than that, and the loss, |x1 error|^2 (w / sigma)^2, which is the velocity's squared
     error exactly, keeps the weight of 0.95 after it. Prediction and target are weighted alike, so the optimum stays the mean
     of the data.
+
+    projected=False hands x and the condition's frames to the backbone as they are, for one that takes so many channels; `width`
+    is then what the backbone gives.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class MelPort(nn.Module):
         frames_channels: int = 0,
         frames_per_token: int = 1,
         prediction: str = "velocity",
+        projected: bool = True,
     ) -> None:
         super().__init__()
         if prediction not in ("velocity", "data"):
@@ -66,7 +70,7 @@ class MelPort(nn.Module):
             raise FmAudioError(f"MelPort: frames_per_token is {frames_per_token}; give a whole number, 1 or more.")
         self.channels, self.p, self.prediction = bands, frames_per_token, prediction
         self.t_last = 1.0 if prediction == "velocity" else 0.95
-        self.into = nn.Linear(self.p * (bands + frames_channels), width)
+        self.into = nn.Linear(self.p * (bands + frames_channels), width) if projected else nn.Identity()
         self.out = nn.Linear(width, self.p * bands)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)

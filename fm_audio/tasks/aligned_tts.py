@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -22,6 +23,7 @@ from fm_audio.encoders.aligned_text import AlignedText, EncodedSymbols
 from fm_audio.encoders.alignment import alignment_log_likelihood, monotonic_alignment
 from fm_audio.encoders.pitch import FramePitch
 from fm_audio.flow.head import FlowHead
+from fm_audio.flow.path import Path
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw
@@ -46,6 +48,10 @@ class AlignedTTS(nn.Module):
     `text_*` size the text encoder, `frames_per_token` the patches that the backbone sees, `condition_drop` the share of
     training items without condition (what guidance needs). With `prior_start` the flow starts at the mean instead of at zero
     (plus noise). With `pitch` the head is told F0, the batch's in training and the predicted one after it.
+
+    `text` takes the place of the text encoder that the sizes describe; `projected` False leaves the frames' projection to the
+    backbone; with `whole_durations` each predicted duration is rounded up to whole frames before the pace is applied. Matcha-TTS
+    has all three.
     """
 
     def __init__(
@@ -66,25 +72,29 @@ class AlignedTTS(nn.Module):
         pitch: bool = False,
         durations_width: int | None = None,
         time_law: TimeLaw | None = None,
+        path: Path | None = None,
+        text: nn.Module | None = None,
+        projected: bool = True,
+        whole_durations: bool = False,
     ):
         super().__init__()
         if len(set(speakers)) != len(speakers) or not speakers:
             raise FmAudioError(f"speakers: give each name once and at least one; given {speakers}")
-        self.spec, self.frontend, self.prior_start = spec, frontend, prior_start
+        self.spec, self.frontend, self.prior_start, self.whole_durations = spec, frontend, prior_start, whole_durations
         self.speakers = {name: i for i, name in enumerate(speakers)}
         # Of speakers who came with an adapter: its number (fm_audio.lora), and the front-end they read with, if another.
         self.adapters: dict[str, int] = {}
         self.front_ends: dict[str, FrontEnd] = {}
         self.speaker = nn.Embedding(len(speakers), speaker_width)
-        self.text = AlignedText(
+        self.text: Any = text or AlignedText(
             len(frontend.symbols), spec.bands, speaker_width, text_width, text_layers, text_heads,
             frames_width=frames_width, dropout=dropout, durations_width=durations_width,
         )  # fmt: skip
-        channels = self.text.frames_channels
+        channels: int = self.text.frames_channels
         self.pitch = FramePitch(spec, channels, speaker_width, dropout=dropout) if pitch else None
         channels += self.pitch.channels if self.pitch else 0
-        port = MelPort(spec.bands, backbone.width, channels, frames_per_token)  # type: ignore[arg-type]
-        self.head = FlowHead(backbone, {"mel": port}, time_law=time_law, condition_drop=condition_drop)
+        port = MelPort(spec.bands, backbone.width, channels, frames_per_token, projected=projected)  # type: ignore[arg-type]
+        self.head = FlowHead(backbone, {"mel": port}, path, time_law=time_law, condition_drop=condition_drop)
 
     def speaker_index(self, names: Sequence[str]) -> Int[Tensor, "b"]:
         unknown = sorted(set(names) - set(self.speakers))
@@ -147,7 +157,10 @@ class AlignedTTS(nn.Module):
         vectors = self.speaker(speakers)
         adapters = torch.tensor([self.adapters.get(r.speaker, 0) for r in requests], device=vectors.device)
         encoded = [self._encode(p, vectors[p.request], adapters[p.request]) for p in pieces]
-        durations = plan_durations(requests, pieces, [e.log_durations[0] for e in encoded], self.spec)
+        predicted = [e.log_durations[0] for e in encoded]
+        if self.whole_durations:
+            predicted = [d.exp().ceil().log() for d in predicted]
+        durations = plan_durations(requests, pieces, predicted, self.spec)
         mels: list[Tensor] = [torch.empty(0)] * len(pieces)
         lengths = [int(d.sum()) for d in durations]
         done = 0

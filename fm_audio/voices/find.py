@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import torch
 
+from fm_audio.audio import AudioSpec
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
+from fm_audio.decoders.renormalised import Renormalised
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import read_adapter, require_base
 from fm_audio.voices.voice import Voice
@@ -116,17 +118,25 @@ def _named(asked: str, entries: list[Entry]) -> Entry:
 
 
 def load_vocoder(folder: Path, config: Mapping[str, Any]) -> Any:
-    """The decoder that a voice names: a class without weights, or a folder beside the voice or among the shipped ones."""
+    """The decoder that a voice names: a class without weights, or a folder beside the voice or among the shipped ones.
+
+    {"folder": name, "other_floor": true} puts the folder's decoder behind the voice's own contract (`Renormalised`).
+    """
     named = config.get("vocoder")
-    if isinstance(named, Mapping):
+    if isinstance(named, Mapping) and "folder" not in named:
         return instantiate(named)
-    if not isinstance(named, str):
+    name = named["folder"] if isinstance(named, Mapping) else named
+    if not isinstance(name, str):
         raise FmAudioError(f'{folder / CONFIG}: names no vocoder; add "vocoder": the name of a folder beside it')
-    places = [folder.parent / named, SHIPPED / named]
-    for place in places:
-        if (place / CONFIG).is_file():
-            return load_model(place)
-    raise FmAudioError(f"{folder / CONFIG}: its vocoder {named!r} is neither in {' nor in '.join(str(p.parent) for p in places)}")
+    places = [folder.parent / name, SHIPPED / name]
+    place = next((p for p in places if (p / CONFIG).is_file()), None)
+    if place is None:
+        where = " nor in ".join(str(p.parent) for p in places)
+        raise FmAudioError(f"{folder / CONFIG}: its vocoder {name!r} is neither in {where}")
+    if not isinstance(named, Mapping):
+        return load_model(place)
+    spec = AudioSpec.from_contract(config["model"]["init_args"]["spec"])
+    return Renormalised(load_model(place), spec, bool(named.get("other_floor", False)))
 
 
 def device_named(device: str | torch.device) -> torch.device:

@@ -67,6 +67,7 @@ DECODERS = {
     "harmonic": lambda folder: HarmonicPlusNoise(SPEC),
     "harmonic_uncentred": lambda folder: HarmonicPlusNoise(UNCENTRED),
     "hifigan": lambda folder: HiFiGAN(SPEC, channels=16, rates=(4, 4), kernels=(8, 8), block_kernels=(3, 5)),
+    "hifigan_normed": lambda folder: HiFiGAN(SPEC, 16, (4, 4), (8, 8), (3, 5), weight_norm=True),
     "refined": lambda folder: Refined(SPEC, width=16, layers=2, hidden=24, spectrum_width=8),
     "refined_griffin_lim": lambda folder: Refined(SPEC, 16, 2, 24, 8, rough=GriffinLim(SPEC, iterations=2)),
     "renormalised": lambda folder: Renormalised(GriffinLim(UNCENTRED, iterations=2), UNCENTRED),
