@@ -23,7 +23,7 @@ from fm_audio.data.text.matcha import SYMBOLS, with_blanks
 from fm_audio.decoders.renormalised import Renormalised
 from fm_audio.types import FmAudioError
 from fm_audio.voices.cloner import load_cloner
-from tests.unit.test_clone import published
+from tests.unit.conftest import published
 
 
 @pytest.fixture
