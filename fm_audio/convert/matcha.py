@@ -110,7 +110,7 @@ def from_matcha(state: Mapping[str, Tensor], where: str = "Matcha-TTS") -> Conve
 
 def to_matcha(ours: Mapping[str, Tensor], spec: Mapping[str, Any]) -> State:
     """The state dict in Matcha-TTS's layout."""
-    sizes = {
+    sizes: dict[str, dict[str, Any]] = {
         "text": {
             "layers": count(ours, "text.blocks."), "prenet_layers": count(ours, "text.prenet.convs."),
         },

@@ -90,7 +90,7 @@ class AlignedTTS(nn.Module):
             len(frontend.symbols), spec.bands, speaker_width, text_width, text_layers, text_heads,
             frames_width=frames_width, dropout=dropout, durations_width=durations_width,
         )  # fmt: skip
-        channels: int = self.text.frames_channels
+        channels: int = self.text.frames_channels  # type: ignore[assignment]
         self.pitch = FramePitch(spec, channels, speaker_width, dropout=dropout) if pitch else None
         channels += self.pitch.channels if self.pitch else 0
         port = MelPort(spec.bands, backbone.width, channels, frames_per_token, projected=projected)  # type: ignore[arg-type]
