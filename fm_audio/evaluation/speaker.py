@@ -8,6 +8,7 @@ threshold between them is 0.76.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,15 @@ class SpeakerJudge:
         if not len(voiced):
             return np.zeros(256, dtype=np.float32)
         return self._encoder.embed_utterance(voiced)
+
+
+def installed_judge() -> SpeakerJudge | None:
+    """The judge where Resemblyzer is installed; None, after a line on stderr that says how to get it, where it is not."""
+    try:
+        return SpeakerJudge()
+    except FmAudioError as e:
+        print(f"fm-audio: the speaker is not checked: {e}", file=sys.stderr)
+        return None
 
 
 def similarities(clips: Sequence[np.ndarray], references: Sequence[np.ndarray]) -> list[float]:
