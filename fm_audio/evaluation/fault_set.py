@@ -241,7 +241,8 @@ def _clip_report(j: Judged) -> dict[str, Any]:
         | {"evidence_nats": s.evidence_nats, "is_fault": s.is_fault}
         for s in j.verdict.suspicions
     ]
-    return {"fault": j.fault, "text": j.verdict.text, "seconds": j.judge_seconds, **j.verdict.report(), "weighed": weighed}
+    seconds = {"audio_seconds": j.audio_seconds, "judge_seconds": j.judge_seconds}
+    return {"fault": j.fault, "text": j.verdict.text, **seconds, **j.verdict.report(), "weighed": weighed}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

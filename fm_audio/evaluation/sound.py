@@ -37,7 +37,7 @@ class SoundLimits:
     edge_seconds: float = 1.5  # silence before and after
     edge_db: float = -12.0  # below the speech: louder first or last frames were cut
     clipped_share: float = 0.0005  # of samples, in flat tops
-    step: float = 14.0  # second difference over that of its 20 ms: a cut without a fade
+    step: float = 40.0  # second difference over that of its 20 ms: a cut without a fade
     phones_hz: tuple[float, float] = (4.0, 30.0)  # speech at speed 1
 
 
@@ -99,7 +99,7 @@ def _silence(detail: str, frame: float) -> Fault:
 def _clipping(samples: np.ndarray, limits: SoundLimits) -> list[Fault]:
     """Runs of three or more samples as high as the highest."""
     magnitude = np.abs(samples)
-    top = magnitude >= 0.999 * magnitude.max()
+    top = magnitude >= 0.9995 * magnitude.max()
     inside = top[:-2] & top[1:-1] & top[2:]
     share = float(inside.mean()) if len(inside) else 0.0
     if share <= limits.clipped_share:

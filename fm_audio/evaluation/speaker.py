@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,13 @@ from fm_audio.evaluation.extras import SIMILARITY_COMMAND, require
 from fm_audio.types import FmAudioError
 
 SAME_SPEAKER = 0.76
+
+
+@runtime_checkable
+class SpeakerEncoder(Protocol):
+    """`embed(audio)` -> a vector of length one that is alike for recordings of one speaker."""
+
+    def embed(self, audio: Audio) -> np.ndarray: ...
 
 
 class SpeakerJudge:

@@ -19,12 +19,13 @@ from fm_audio.audio import Audio
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.evaluation.recognisers import Recogniser, listen
 from fm_audio.evaluation.sound import Fault, SoundLimits, sound_faults
-from fm_audio.evaluation.speaker import SpeakerJudge
+from fm_audio.evaluation.speaker import SpeakerEncoder
 from fm_audio.evaluation.words import Difference, Written, differences, sound_length, spoken_words
 from fm_audio.types import FmAudioError
 
 SHORTEST_FOR_SPEAKER_SECONDS = 1.6  # what the speaker encoder looks at in one go
 ALL_HEARD = "every word was heard, and nothing else"
+ADDITIONS = ("added", "repeated", "leaked")
 EDGE_NATS = float("inf")  # an end of a text is no token, so nothing can be weighed against it
 
 
@@ -34,9 +35,11 @@ class WordLimits:
 
     distance: float = 0.34  # nearer words are the same
     alone: float = 0.6  # as far apart as this is a fault when the recogniser cannot weigh texts
-    heard: float = 3.0  # evidence for what was heard
-    missing: float = 3.0  # evidence for a word left out that was heard nevertheless
-    repeated: float = 0.0  # evidence for a word said twice that was heard once
+    garbled: float = 3.0  # evidence for other words
+    missing: float = 1.5  # evidence for a word left out, heard or not
+    missing_last: float = 3.0  # the same of the last word: a text without it is the likelier one, as no end is weighed
+    added: float = -3.0  # evidence for words that were heard: more words are less likely, whatever was said
+    repeated: float = -3.0  # evidence for words said twice that were heard once
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Verifier:
     words: WordLimits = field(default_factory=WordLimits)
     sound: SoundLimits = field(default_factory=SoundLimits)
     reference_text: str = ""
-    speaker: SpeakerJudge | None = None
+    speaker: SpeakerEncoder | None = None
     reference: np.ndarray | None = None
     least_similarity: float = 0.55
 
@@ -137,21 +140,25 @@ class Verifier:
         evidence = [other - base for other in others]
         suspicions = []
         for d, nats in zip(found, evidence, strict=False):
-            nats = EDGE_NATS if d.kind not in ("missing", "garbled") and d.start == len(asked.words) else nats
-            suspicions.append(Suspicion(d, nats, nats >= self.words.heard))
+            nats = EDGE_NATS if d.kind in ADDITIONS and d.start == len(asked.words) else nats
+            suspicions.append(Suspicion(d, nats, nats >= self._least(d, len(asked.words))))
         if any(s.is_fault for s in suspicions):  # what was not heard is in doubt where what was heard is wrong
             return suspicions
-        return suspicions + self._strongest(hidden, evidence[len(found) :])
+        hidden_evidence = zip(hidden, evidence[len(found) :], strict=True)
+        weighed = [(nats - self._least(d, len(asked.words), hidden=True), nats, d) for (d, _), nats in hidden_evidence]
+        for kind in ("missing", "repeated"):  # of the faults that were not heard, the likeliest of either kind
+            above, nats, d = max((w for w in weighed if w[2].kind == kind), key=lambda w: w[0], default=(0.0, 0.0, None))
+            if d is not None:
+                suspicions.append(Suspicion(d, nats, above >= 0))
+        return suspicions
 
-    def _strongest(self, hidden: Sequence[tuple[Difference, str]], evidence: Sequence[float]) -> list[Suspicion]:
-        """Of the faults that were not heard, the likeliest of either kind."""
-        strongest = []
-        for kind, least in (("missing", self.words.missing), ("repeated", self.words.repeated)):
-            of_kind = [(nats, d) for (d, _), nats in zip(hidden, evidence, strict=True) if d.kind == kind]
-            if of_kind:
-                nats, d = max(of_kind, key=lambda pair: pair[0])
-                strongest.append(Suspicion(d, nats, nats >= least))
-        return strongest
+    def _least(self, d: Difference, words: int, hidden: bool = False) -> float:
+        """The evidence that makes a difference a fault."""
+        if d.kind == "missing":
+            return self.words.missing_last if d.end == words else self.words.missing
+        if d.kind == "garbled":
+            return self.words.garbled
+        return self.words.repeated if hidden else self.words.added
 
     def _similarity(self, audio: Audio) -> tuple[float | None, tuple[str, ...]]:
         """The lesser similarity of the two halves to the reference (of the whole, when it is short)."""
@@ -162,7 +169,9 @@ class Verifier:
         half = len(audio.samples) // 2
         whole = audio.seconds < 2 * SHORTEST_FOR_SPEAKER_SECONDS
         pieces = [audio.samples] if whole else [audio.samples[:half], audio.samples[half:]]
-        return min(float(self.speaker.embed(Audio(p, audio.sample_rate)) @ self.reference) for p in pieces), ()
+        embedded = [self.speaker.embed(Audio(p, audio.sample_rate)) for p in pieces]
+        alike = [float(e @ self.reference) for e in embedded if e.any()]  # a half without speech is nobody's
+        return (min(alike), ()) if alike else (None, ("speaker: no speech was found to compare",))
 
 
 def _hidden_faults(asked: Written) -> list[tuple[Difference, str]]:
@@ -175,7 +184,7 @@ def _hidden_faults(asked: Written) -> list[tuple[Difference, str]]:
             missing = Difference("missing", asked.words[start : ends[k]], (), start, ends[k], start, 1.0)
             found.append((missing, asked.replaced(start, ends[k], ())))
         for end in ends[k : k + 2]:
-            again = [w.rstrip(".,;:!?") for w in asked.written[start:end]]
+            again = [w.rstrip(".,;:!?") for w in asked.span(start, end)]
             twice = Difference("repeated", (), asked.words[start:end], end, end, end, 1.0)
             found.append((twice, asked.replaced(start, start, again)))
     return found
@@ -183,7 +192,7 @@ def _hidden_faults(asked: Written) -> list[tuple[Difference, str]]:
 
 def _as_heard(asked: Written, got: Written, d: Difference) -> str:
     """The text asked for with one difference as it was heard."""
-    return asked.replaced(d.start, d.end, got.written[d.heard_start : d.heard_start + len(d.heard)])
+    return asked.replaced(d.start, d.end, got.span(d.heard_start, d.heard_start + len(d.heard)))
 
 
 _SAID = {
@@ -196,6 +205,6 @@ _SAID = {
 
 
 def _word_fault(d: Difference) -> Fault:
-    words = d.heard if d.kind in ("repeated", "added", "leaked") else d.asked
+    words = d.heard if d.kind in ADDITIONS else d.asked
     detail = _SAID[d.kind].format(asked=" ".join(d.asked), heard=" ".join(d.heard))
     return Fault(d.kind, detail, words, weight=float(max(1, len(words))))

@@ -37,11 +37,19 @@ class Written:
     words: tuple[str, ...]
     written: tuple[str, ...]
 
+    def span(self, start: int, end: int) -> list[str]:
+        """The writing of some words; the words themselves of a writing that is cut."""
+        groups = [i for i, w in enumerate(self.written) if w] + [len(self.words)]
+        pieces: list[str] = []
+        for first, last in zip(groups, groups[1:], strict=False):
+            whole = start <= first and last <= end
+            pieces += [self.written[first]] if whole else self.words[max(first, start) : min(last, end)]
+        return pieces
+
     def replaced(self, start: int, end: int, other: Sequence[str]) -> str:
         """The text with its words from `start` up to `end` written otherwise, its first letter as the text's."""
-        text = " ".join(w for w in (*self.written[:start], *other, *self.written[end:]) if w)
-        whole = " ".join(w for w in self.written if w)
-        return text[:1].upper() + text[1:] if whole[:1].isupper() else text
+        text = " ".join([*self.span(0, start), *other, *self.span(end, len(self.words))])
+        return text[:1].upper() + text[1:] if self.written[0][:1].isupper() else text
 
 
 def spoken_words(text: str, language: str = "en") -> Written:

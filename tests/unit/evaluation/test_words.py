@@ -26,7 +26,7 @@ def compare(asked: str, heard: str, reference: str = "", tolerance: float = 0.34
     ],
 )
 def test_what_sounds_the_same_is_the_same(asked: str, heard: str) -> None:
-    assert compare(asked, heard, tolerance=0.0) == []
+    assert compare(asked, heard, tolerance=0.15) == []
 
 
 def test_a_name_spelled_by_ear_is_near() -> None:
@@ -78,6 +78,8 @@ def test_a_text_is_rewritten_in_its_own_writing() -> None:
     assert written.replaced(4, 5, ()) == "For $4.50, left."
     assert written.replaced(0, 1, ()) == "$4.50, Tom left."
     assert written.replaced(6, 6, ("quickly",)) == "For $4.50, Tom left. quickly"
+    assert written.replaced(3, 4, ("cents",)) == "For four dollars cents Tom left.", "a number that is cut is written out"
+    assert written.span(1, 3) == ["four", "dollars"] and written.span(1, 4) == ["$4.50,"]
     assert spoken_words("the men").replaced(0, 1, ()) == "men"
     assert spoken_words("The men").replaced(0, 1, ()) == "Men"
 
