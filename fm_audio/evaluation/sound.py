@@ -99,7 +99,7 @@ def _silence(detail: str, frame: float) -> Fault:
 def _clipping(samples: np.ndarray, limits: SoundLimits) -> list[Fault]:
     """Runs of three or more samples as high as the highest."""
     magnitude = np.abs(samples)
-    top = magnitude >= 0.9995 * magnitude.max()
+    top = magnitude >= 0.9998 * magnitude.max()
     inside = top[:-2] & top[1:-1] & top[2:]
     share = float(inside.mean()) if len(inside) else 0.0
     if share <= limits.clipped_share:
