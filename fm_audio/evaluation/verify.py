@@ -147,9 +147,10 @@ class Verifier:
         hidden_evidence = zip(hidden, evidence[len(found) :], strict=True)
         weighed = [(nats - self._least(d, len(asked.words), hidden=True), nats, d) for (d, _), nats in hidden_evidence]
         for kind in ("missing", "repeated"):  # of the faults that were not heard, the likeliest of either kind
-            above, nats, d = max((w for w in weighed if w[2].kind == kind), key=lambda w: w[0], default=(0.0, 0.0, None))
-            if d is not None:
-                suspicions.append(Suspicion(d, nats, above >= 0))
+            of_kind = [w for w in weighed if w[2].kind == kind]
+            if of_kind:
+                above, nats, difference = max(of_kind, key=lambda w: w[0])
+                suspicions.append(Suspicion(difference, nats, above >= 0))
         return suspicions
 
     def _least(self, d: Difference, words: int, hidden: bool = False) -> float:
