@@ -32,6 +32,7 @@ from fm_audio.types import FmAudioError
 from fm_audio.voices import TimedWord, Voice, load
 
 FADE_SECONDS = 0.01
+SHORTEST_WORD_SECONDS = 0.1  # shorter ones are mostly faults of the alignment; without them nothing is amiss
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Recording:
 
 
 def _any(words: Sequence[TimedWord], draw: np.random.Generator) -> TimedWord:
+    """One of the words that last long enough to be missed, or of all of them."""
+    words = [w for w in words if w.end_seconds - w.start_seconds >= SHORTEST_WORD_SECONDS] or words
     return words[int(draw.integers(len(words)))]
 
 

@@ -36,10 +36,10 @@ class WordLimits:
     distance: float = 0.34  # nearer words are the same
     alone: float = 0.6  # as far apart as this is a fault when the recogniser cannot weigh texts
     garbled: float = 3.0  # evidence for other words
-    missing: float = 1.5  # evidence for a word left out, heard or not
-    missing_last: float = 3.0  # the same of the last word: a text without it is the likelier one, as no end is weighed
+    missing: float = 1.0  # evidence for a word left out, heard or not
+    missing_last: float = 2.0  # the same of the last word: a text without it is the likelier one, as no end is weighed
     added: float = -3.0  # evidence for words that were heard: more words are less likely, whatever was said
-    repeated: float = -3.0  # evidence for words said twice that were heard once
+    repeated: float = -4.3  # evidence for words said twice that were heard once
 
 
 @dataclass(frozen=True)
