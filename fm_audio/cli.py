@@ -1,6 +1,7 @@
 """The command line: `fm-audio say "Hello." -o hello.wav`, and the way to the other rooms' commands.
 
-Exit codes: 0 the output was written whole, 2 a mistake that the line on stderr explains, 130 interrupted. torch is imported
+Exit codes: 0 the output was written whole, 2 a mistake that the line on stderr explains, 3 the output was written but --verify
+found it wrong, 130 interrupted. torch is imported
 inside commands, so that --help is quick.
 """
 
@@ -11,12 +12,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from fm_audio import __version__
+
+if TYPE_CHECKING:
+    from fm_audio.evaluation.guard import Guard
+
+NOT_AS_ASKED = 3
 
 # command: (module whose main(arguments) does it, the extra that installs what it needs, one line of help)
 ELSEWHERE = {
@@ -100,6 +107,7 @@ def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     say.add_argument("--pitch", type=float, default=0.0, metavar="SEMITONES", help="higher or lower by so many (default: 0)")
     say.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     say.add_argument("--json", action="store_true", help="print a report: length, words with times, real-time factor, forwards")
+    _add_verify(say)
     say.set_defaults(run=_say)
 
 
@@ -109,20 +117,16 @@ def _say(args: argparse.Namespace) -> int:
     from fm_audio.voices import load
 
     require_writable(args.output)
-    voice = load(args.voice, args.device, args.adapter)
+    voice, guard = load(args.voice, args.device, args.adapter), _guard(args)
+    how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
     with _progress_bar("speaking") as progress:
         start = perf_counter()
-        spoken = voice.say_detailed(
-            text,
-            seed=args.seed,
-            steps=args.steps,
-            guidance=args.guidance,
-            speed=args.speed,
-            seconds=args.seconds,
-            temperature=args.temperature,
-            pitch=args.pitch,
-            progress=progress,
-        )
+        if guard is None:
+            spoken = voice.say_detailed(text, progress=progress, **how)
+        else:
+            from fm_audio.evaluation.guard import say
+
+            spoken = say(voice, text, guard, progress=progress, **how)
         wall_seconds = perf_counter() - start
     spoken.audio.save(args.output)
     if args.json:
@@ -138,9 +142,41 @@ def _say(args: argparse.Namespace) -> int:
             "seed": spoken.seed,
             "model": voice.model_name,
             "voice": spoken.voice,
-        }
+        } | ({"verification": guard.report()} if guard else {})
         print(json.dumps(report, indent=2))
-    return 0
+    return _verdict(guard, args.output)
+
+
+def _add_verify(command: argparse.ArgumentParser) -> None:
+    checks = command.add_argument_group("checking")
+    what = "let a judge listen, redraw what is wrong, and say what is wrong still (exit code 3)"
+    checks.add_argument("--verify", action="store_true", help=what)
+    judges = "whisper-tiny.en, whisper-base, transformers:NAME, or a folder (default: whisper-tiny.en)"
+    checks.add_argument("--judge", default="whisper-tiny.en", metavar="JUDGE", help=judges)
+    checks.add_argument("--redraws", type=int, default=3, metavar="N", help="at most so many for each sentence (default: 3)")
+    checks.add_argument("--language", default="en", metavar="XX", help="two letters, for the judge (default: en)")
+
+
+def _guard(args: argparse.Namespace) -> Guard | None:
+    """The judge that was asked for, before anything is spoken."""
+    if not args.verify:
+        return None
+    import torch
+
+    from fm_audio.evaluation.guard import Guard
+    from fm_audio.evaluation.recognisers import load_recogniser
+    from fm_audio.evaluation.verify import Verifier
+
+    return Guard(Verifier(load_recogniser(args.judge, args.language, torch.get_num_threads()), args.language), args.redraws)
+
+
+def _verdict(guard: Guard | None, output: Path) -> int:
+    """The exit code of speech that was written; one line on stderr when it is not what was asked for."""
+    if guard is None or guard.ok:
+        return 0
+    draws = sum(len(p.tries) for p in guard.pieces)
+    print(f"fm-audio: not as asked, after {draws} draws: {guard.summary}; the best is in {output}", file=sys.stderr)
+    return NOT_AS_ASKED
 
 
 def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -166,6 +202,8 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     pace.add_argument("--speed", type=float, default=1.0, help="2 speaks twice as fast (default: 1, the reference's pace)")
     pace.add_argument("--seconds", type=float, help="the exact length of the speech")
     clone.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    clone.add_argument("--json", action="store_true", help="print a report: length, real-time factor, verification")
+    _add_verify(clone)
     clone.set_defaults(run=_clone)
 
 
@@ -175,13 +213,33 @@ def _clone(args: argparse.Namespace) -> int:
     from fm_audio.voices.cloner import load_cloner
 
     require_writable(args.output)
-    cloner = load_cloner(args.model, args.device)
+    cloner, guard = load_cloner(args.model, args.device), _guard(args)
     reference = load_audio(args.reference, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds")}
     with _progress_bar("speaking") as progress:
-        audio = cloner.say(text, reference, args.reference_text, progress=progress, **how)
+        start = perf_counter()
+        if guard is None:
+            audio = cloner.say(text, reference, args.reference_text, progress=progress, **how)
+        else:
+            from fm_audio.evaluation.guard import clone
+            from fm_audio.evaluation.speaker import installed_judge
+
+            guard.verifier = replace(guard.verifier, speaker=installed_judge())
+            audio = clone(cloner, text, reference, args.reference_text, guard, progress=progress, **how)
+        wall_seconds = perf_counter() - start
     audio.save(args.output)
-    return 0
+    if args.json:
+        report = {
+            "output": str(args.output),
+            "seconds": audio.seconds,
+            "sample_rate": audio.sample_rate,
+            "wall_seconds": round(wall_seconds, 4),
+            "real_time_factor": round(wall_seconds / audio.seconds, 5),
+            "seed": args.seed,
+            "model": cloner.name,
+        } | ({"verification": guard.report()} if guard else {})
+        print(json.dumps(report, indent=2))
+    return _verdict(guard, args.output)
 
 
 def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -137,6 +138,20 @@ def mean_interval(values: Sequence[float], draws: int = 10_000, seed: int = 0, c
     """Mean over sentences with its bootstrap interval."""
     numbers = np.asarray(values, dtype=np.float64)
     return _interval(numbers.mean(), numbers[_picks(len(numbers), draws, seed)].mean(1), confidence)
+
+
+def proportion_interval(hits: int, count: int, confidence: float = 0.95) -> Interval:
+    """hits / count with Wilson's score interval (Wilson 1927), which stays honest at no hit or only hits.
+
+    Raises FmAudioError when nothing was counted.
+    """
+    if count < 1:
+        raise FmAudioError("a proportion of nothing: count at least one")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, total = hits / count, count + z**2
+    middle = (hits + z**2 / 2) / total
+    half = z / total * (count * share * (1 - share) + z**2 / 4) ** 0.5
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half), confidence)
 
 
 def _picks(n: int, draws: int, seed: int) -> np.ndarray:

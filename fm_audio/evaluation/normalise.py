@@ -48,16 +48,20 @@ _CURRENCY = {"$": ("dollar", "dollars"), "£": ("pound", "pounds"), "€": ("eur
 _SYMBOLS = {"%": " percent ", "&": " and ", "+": " plus ", "=": " equals ", "@": " at ", "°": " degrees "}
 
 
-def normalise(text: str, language: str = "en") -> str:
-    """Words separated by single spaces, as they are said. Languages other than English keep their accents and spelling."""
+def normalise(text: str, language: str = "en", apostrophes: bool = False) -> str:
+    """Words separated by single spaces, as they are said. Languages other than English keep their accents and spelling.
+
+    `apostrophes` inside words go, unless asked for: a pronouncing dictionary needs them.
+    """
     text = unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2018: "'", 0x02BC: "'"})
     if language == "en":
         text = _english_numbers(text)
     text = _digits(text, language)
-    text = text.replace("'", "")
+    text = re.sub(r"(?<!\w)'|'(?!\w)", "", text) if apostrophes else text.replace("'", "")
     if language == "en":
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    text = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in text)
+    kept = "'" if apostrophes else ""
+    text = "".join(c if c.isalnum() or c in kept or unicodedata.category(c).startswith("M") else " " for c in text)
     if language == "en":
         text = _DOUBLED.sub(r"\1\2", _OUR.sub(r"\1or", text))
         text = " ".join(_WORDS.get(word, word) for word in text.split())

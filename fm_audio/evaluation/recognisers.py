@@ -6,14 +6,19 @@ Whisper: Radford et al. 2022, https://arxiv.org/abs/2212.04356, run by faster-wh
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import string
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from fm_audio.audio import Audio, resample
 from fm_audio.evaluation.extras import EVAL_COMMAND, WHISPER_COMMAND, require
@@ -22,6 +27,12 @@ from fm_audio.types import FmAudioError
 SAMPLE_RATE = 16_000
 BEAM = 5
 TRANSFORMERS_PREFIX = "transformers:"
+WINDOW_SECONDS = 29.0  # a Whisper sees 30 s at once; the last one is left silent
+MEMORY_HZ = 50  # frames of a Whisper's encoder
+LONGEST_TOKENS = 224
+WEIGHED_TOGETHER = 16
+LEAST_PROBABILITY = 1e-9
+UNSPOKEN = string.punctuation + string.whitespace + "…–—“”‘’"  # marks are guesses at what was meant: they are not weighed
 
 
 @runtime_checkable
@@ -31,6 +42,29 @@ class Recogniser(Protocol):
     settings: dict[str, Any]
 
     def transcribe(self, audio: Audio) -> str: ...
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard and, of recognisers that can say it, log P(text | sound) of any texts, in nats.
+
+    Words are weighed; punctuation and the end of a text are not.
+    """
+
+    text: str
+    log_likelihoods: Callable[[Sequence[str]], list[float]] | None = None
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A recogniser that can weigh other texts against the one it heard."""
+
+    def listen(self, audio: Audio) -> Heard: ...
+
+
+def listen(recogniser: Recogniser, audio: Audio) -> Heard:
+    """The transcript and, where the recogniser can, the way to weigh other texts."""
+    return recogniser.listen(audio) if isinstance(recogniser, Listener) else Heard(recogniser.transcribe(audio))
 
 
 class Whisper:
@@ -69,6 +103,40 @@ class Whisper:
             condition_on_previous_text=False,
         )
         return " ".join(segment.text.strip() for segment in segments)
+
+    def listen(self, audio: Audio) -> Heard:
+        """Encoded once for the transcript and for every text that is weighed (teacher forcing); beyond 29 s, transcribed only."""
+        if audio.seconds > WINDOW_SECONDS:
+            return Heard(self.transcribe(audio))
+        faster_whisper = require("faster_whisper", f"the judge {self.settings['name']}", WHISPER_COMMAND)
+        multilingual = self.model.model.is_multilingual
+        tokenizer = faster_whisper.tokenizer.Tokenizer(
+            self.model.hf_tokenizer, multilingual, task="transcribe", language=self.settings["language"]
+        )
+        features = self.model.feature_extractor(resample(audio.samples, audio.sample_rate, SAMPLE_RATE))
+        memory = self.model.encode(faster_whisper.audio.pad_or_trim(features))
+        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        [found] = self.model.model.generate(memory, [prompt], beam_size=BEAM, max_length=LONGEST_TOKENS)
+        text = tokenizer.decode(found.sequences_ids[0]).strip()
+        seen = np.asarray(memory)[:, : math.ceil((audio.seconds + 1) * MEMORY_HZ)]
+
+        def log_likelihoods(texts: Sequence[str]) -> list[float]:
+            return self._log_likelihoods(seen, tokenizer, texts)
+
+        return Heard(text, log_likelihoods)
+
+    def _log_likelihoods(self, memory: np.ndarray, tokenizer: Any, texts: Sequence[str]) -> list[float]:
+        ctranslate2 = require("ctranslate2", f"the judge {self.settings['name']}", WHISPER_COMMAND)
+        likelihoods: list[float] = []
+        for start in range(0, len(texts), WEIGHED_TOGETHER):
+            tokens = [tokenizer.encode(" " + text.strip()) for text in texts[start : start + WEIGHED_TOGETHER]]
+            rows = ctranslate2.StorageView.from_array(np.repeat(memory, len(tokens), 0))
+            aligned = self.model.model.align(rows, tokenizer.sot_sequence, tokens, 2 * memory.shape[1])
+            for row, found in zip(tokens, aligned, strict=True):
+                spoken = [any(c not in UNSPOKEN for c in tokenizer.decode([token])) for token in row]
+                nats = np.log(np.maximum(found.text_token_probs, LEAST_PROBABILITY))
+                likelihoods.append(float(nats[np.array(spoken)].sum()))
+        return likelihoods
 
 
 class TransformersRecogniser:

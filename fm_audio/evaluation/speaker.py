@@ -8,8 +8,9 @@ threshold between them is 0.76.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +19,13 @@ from fm_audio.evaluation.extras import SIMILARITY_COMMAND, require
 from fm_audio.types import FmAudioError
 
 SAME_SPEAKER = 0.76
+
+
+@runtime_checkable
+class SpeakerEncoder(Protocol):
+    """`embed(audio)` -> a vector of length one that is alike for recordings of one speaker."""
+
+    def embed(self, audio: Audio) -> np.ndarray: ...
 
 
 class SpeakerJudge:
@@ -37,6 +45,15 @@ class SpeakerJudge:
         if not len(voiced):
             return np.zeros(256, dtype=np.float32)
         return self._encoder.embed_utterance(voiced)
+
+
+def installed_judge() -> SpeakerJudge | None:
+    """The judge where Resemblyzer is installed; None, after a line on stderr that says how to get it, where it is not."""
+    try:
+        return SpeakerJudge()
+    except FmAudioError as e:
+        print(f"fm-audio: the speaker is not checked: {e}", file=sys.stderr)
+        return None
 
 
 def similarities(clips: Sequence[np.ndarray], references: Sequence[np.ndarray]) -> list[float]:

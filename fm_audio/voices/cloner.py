@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ class _Part:
     pause_seconds: float = 0.0
 
 
+Draw = Callable[[int, float, float], Audio]
+"""One reading of a part: (seed, factor on the steps, factor on the length) -> its sound."""
+Keep = Callable[[str, int, Draw], Audio]
+"""Who chooses among readings: (text of the part, the seed it is drawn with first, how to draw it) -> the one to keep."""
+
+
 class Cloner:
     """An `InfillTTS` with its vocoder. `load_cloner` makes one."""
 
@@ -59,11 +66,13 @@ class Cloner:
         speed: float = 1.0,
         seconds: float | None = None,
         progress: Callable[[float], None] | None = None,
+        keep: Keep | None = None,
     ) -> Audio:
         """Text of any length in the reference's voice. `reference_text` is what the reference says, word for word.
 
         Long texts are spoken in pieces that cross-fade; `<break 750ms>` is a silence of exactly that length; `seconds` asks for
-        an exact total. Raises FmAudioError on bad references and unreadable texts.
+        an exact total. `keep` may redraw each piece, as `fm_audio.evaluation.guard` does. Raises FmAudioError on bad references
+        and unreadable texts.
         """
         given: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
         sampling = replace(self.sampling, **{k: v for k, v in given.items() if v is not None})
@@ -79,9 +88,8 @@ class Cloner:
                 waves.append(np.zeros(self.spec.samples_of_seconds(part.pause_seconds), np.float32))
             else:
                 request = InfillRequest(part.text, mel, reference_text, seed_of_part(seed, i), frames=length)
-                [answer] = self.model.generate([request], sampling)
-                whole = torch.ones(1, len(answer), dtype=torch.bool, device=answer.device)
-                waves.append(self.vocoder.decode(answer[None], whole)[0].cpu().numpy() / gain)
+                draw = partial(self._draw, request, sampling, gain)
+                waves.append((keep(part.text, request.seed, draw) if keep else draw(request.seed, 1.0, 1.0)).samples)
             if progress is not None:
                 progress((i + 1) / len(parts))
         wave = self._joined(parts, waves)
@@ -93,6 +101,16 @@ class Cloner:
     @property
     def device(self) -> torch.device:
         return self.model.text.embedding.weight.device
+
+    def _draw(
+        self, request: InfillRequest, sampling: Sampling, gain: float, seed: int, more_steps: float, longer: float
+    ) -> Audio:
+        """One reading of a part, as loud as the reference was."""
+        assert request.frames is not None
+        request = replace(request, seed=seed, frames=max(1, round(request.frames * longer)))
+        [answer] = self.model.generate([request], replace(sampling, steps=max(1, round(sampling.steps * more_steps))))
+        whole = torch.ones(1, len(answer), dtype=torch.bool, device=answer.device)
+        return Audio(self.vocoder.decode(answer[None], whole)[0].cpu().numpy() / gain, self.spec.sample_rate)
 
     def _prepared(self, reference: Audio) -> tuple[np.ndarray, float]:
         """The reference at the model's rate and loud enough, and the gain that made it so."""

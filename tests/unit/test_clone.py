@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from fm_audio.audio import Audio, load_audio
 from fm_audio.cli import main
+from fm_audio.evaluation.guard import Guard, clone
+from fm_audio.evaluation.sound import SoundLimits
+from fm_audio.evaluation.verify import Verifier
 from fm_audio.types import FmAudioError
 from fm_audio.voices.cloner import FADE_SECONDS, Cloner, load_cloner
 
@@ -143,3 +147,37 @@ def test_texts_that_cannot_be_said_are_refused(cloner: Cloner, reference: Audio,
 def test_a_voice_is_no_cloner(tiny_voice: Path) -> None:
     with pytest.raises(FmAudioError, match="'aligned_tts' cannot clone"):
         load_cloner(tiny_voice)
+
+
+class Scripted:
+    """A recogniser that hears one line after another."""
+
+    def __init__(self, *lines: str):
+        self.lines, self.settings = list(lines), {"name": "scripted"}
+
+    def transcribe(self, audio: Audio) -> str:
+        return self.lines.pop(0)
+
+
+def test_a_guard_listens_to_every_piece_and_for_the_reference(cloner: Cloner, reference: Audio) -> None:
+    limits = SoundLimits(-1e9, -1e9, 1e9, 1e9, 1e9, 1.0, 1e9, (0.0, 1e9))
+    guard = Guard(Verifier(Scripted("shook hands say it", "say it", "once more"), sound=limits))
+    text = "Say it. <break 300ms> Once more."
+    audio = clone(cloner, text, reference, SAID, guard, seed=4, steps=2)
+    assert guard.ok and [len(p.tries) for p in guard.pieces] == [2, 1]
+    [leaked] = guard.pieces[0].tries[0].verdict.faults
+    assert leaked.kind == "leaked" and leaked.words == ("shook", "hands")
+    assert guard.pieces[0].verdict.unchecked == ("speaker: there is no speaker judge",)
+    plain = cloner.say(text, reference, SAID, seed=4, steps=2)
+    n = cloner.spec.samples_of_frames(1) * round(len(plain.samples) / 3 / cloner.spec.hop_samples)
+    assert len(audio.samples) == len(plain.samples) and np.array_equal(audio.samples[-n:], plain.samples[-n:])
+    assert not np.array_equal(audio.samples, plain.samples), "the first piece was drawn again"
+
+
+def test_the_command_reports_what_it_cloned(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.wav"
+    arguments = ["clone", "Say it.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model)]
+    assert main([*arguments, "-o", str(out), "--steps", "1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["seconds"] == pytest.approx(soundfile.info(out).duration) and report["output"] == str(out)
+    assert "verification" not in report
