@@ -177,12 +177,15 @@ def find_words(voice: Voice, audio: Audio, text: str) -> tuple[TimedWord, ...]:
     return tuple(TimedWord(word, ends[first], ends[last]) for word, first, last in encoded.words)
 
 
-def load_recordings(manifest: Path, voice: Voice, clips: int, half: str) -> list[Recording]:
-    """`clips` recordings spread over one half of a manifest: its lines with even numbers ("dev") or odd ones ("test")."""
+def load_recordings(manifest: Path, voice: Voice, clips: int, half: str, skip: int = 0) -> list[Recording]:
+    """`clips` recordings spread over one half of a manifest: its lines with even numbers ("dev") or odd ones ("test").
+
+    `skip` leaves out so many lines of the half first, for other recordings.
+    """
     lines = [line for line in manifest_lines(manifest) if line.number % 2 == (half == "test")]
     if len(lines) < 2 or not all(line.text for line in lines):
         raise FmAudioError(f"{manifest}: needs two lines or more in each half, all with a text")
-    picked = lines[:: max(1, len(lines) // clips)][:clips]
+    picked = lines[skip :: max(1, len(lines) // clips)][:clips]
     found = []
     for line in picked:
         audio = load_audio(line.path, voice.spec.sample_rate)
@@ -254,6 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--voice", default="english/kathleen", help="an aligned voice that knows the speaker")
     parser.add_argument("--half", choices=("dev", "test"), default="dev", help="limits are chosen on dev, figures told on test")
     parser.add_argument("--clips", type=int, default=60, help="recordings (default 60)")
+    parser.add_argument("--skip", type=int, default=0, help="lines of the half to leave out first (default 0)")
     parser.add_argument("--each", type=int, default=6, help="broken clips of each fault (default 6)")
     parser.add_argument("--judge", default="whisper-tiny.en", metavar="JUDGE")
     parser.add_argument("--no-speaker", action="store_true", help="do without the speaker judge (the fault drift is then missed)")
@@ -265,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         voice = load(given.voice)
         verifier = Verifier(load_recogniser(given.judge, "en", given.threads), words=WordLimits())
         speaker = None if given.no_speaker else SpeakerJudge()
-        recordings = load_recordings(given.manifest, voice, given.clips, given.half)
+        recordings = load_recordings(given.manifest, voice, given.clips, given.half, given.skip)
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

@@ -40,6 +40,7 @@ class WordLimits:
     missing_last: float = 2.0  # the same of the last word: a text without it is the likelier one, as no end is weighed
     added: float = -3.0  # evidence for words that were heard: more words are less likely, whatever was said
     repeated: float = -4.3  # evidence for words said twice that were heard once
+    repeated_last: float = -1.5  # the same of the last words, after which the text may also end
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ class Verifier:
             return [Suspicion(d, None, d.distance >= self.words.alone) for d in found]
         hidden = _hidden_faults(asked)
         texts = [_as_heard(asked, got, d) for d in found] + [text for _, text in hidden]
-        base, *others = weigh([" ".join(w for w in asked.written if w), *texts])
+        base, as_heard, *others = weigh([" ".join(asked.span(0, len(asked.words))), heard, *texts])
+        if not found:  # another writing of the same sounds
+            base = max(base, as_heard)
         evidence = [other - base for other in others]
         suspicions = []
         for d, nats in zip(found, evidence, strict=False):
@@ -159,7 +162,9 @@ class Verifier:
             return self.words.missing_last if d.end == words else self.words.missing
         if d.kind == "garbled":
             return self.words.garbled
-        return self.words.repeated if hidden else self.words.added
+        if not hidden:
+            return self.words.added
+        return self.words.repeated_last if d.end == words else self.words.repeated
 
     def _similarity(self, audio: Audio) -> tuple[float | None, tuple[str, ...]]:
         """The lesser similarity of the two halves to the reference (of the whole, when it is short)."""
