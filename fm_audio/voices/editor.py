@@ -211,8 +211,7 @@ def differences(before: str, after: str) -> list[tuple[int, int, list[str]]]:
     Words are compared without case and punctuation. Raises FmAudioError when nothing differs or nothing is left.
     """
     old, new = written_words(before), written_words(after)
-    matcher = SequenceMatcher(None, *[[_bare(w) for w in words] for words in (old, new)], autojunk=False)
-    codes = matcher.get_opcodes()
+    codes = SequenceMatcher(None, [_bare(w) for w in old], [_bare(w) for w in new], autojunk=False).get_opcodes()
     changes = [(i, j, new[k:m]) for tag, i, j, k, m in codes if tag != "equal"]
     if not changes:
         raise FmAudioError("text after: says the same words as the text before; change at least one")
