@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -44,11 +45,35 @@ def steps_logged(run: Path) -> list[int]:
     return [scalar.step for scalar in events.Scalars("train/loss")]
 
 
-def in_processes(job: Callable[[], int | None], folder: Path, world_size: int = 1) -> list[int]:
-    """Run `job` in `world_size` forked processes that know each other as ranks; their exit codes."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def rank_environment(rank: int, port: int) -> dict[str, str]:
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+
+
+def commands_as_ranks(arguments: list[str], folder: Path, world_size: int) -> list[int]:
+    """Run `fm-audio` as several processes of its own, as a launcher does; their exit codes."""
+    port = free_port()
+    running = []
+    for rank in range(world_size):
+        with (folder / f"output{rank}.txt").open("wb") as output:
+            command = [sys.executable, "-m", "fm_audio.cli", *arguments]
+            environment = os.environ | rank_environment(rank, port) | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+            running.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT))
+    try:
+        return [process.wait(timeout=280) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+
+
+def in_processes(job: Callable[[], int | None], folder: Path, world_size: int = 1) -> list[int]:
+    """Run `job` in `world_size` forked processes that know each other as ranks; their exit codes."""
+    port = free_port()
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=_begin, args=(job, folder, rank, world_size, port)) for rank in range(world_size)]
     for process in processes:
@@ -69,7 +94,7 @@ def _begin(job: Callable[[], int | None], folder: Path, rank: int, world_size: i
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     os.chdir(folder)
     if world_size > 1:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+        os.environ |= rank_environment(rank, port)
     code = 1
     try:
         code = job() or 0

@@ -17,7 +17,7 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.training.module import FlowModule
 from fm_audio.training.sharding import FSDP2
 from tests.conftest import TINY_ACOUSTIC
-from tests.recipes.commands import SMOKE, in_processes, steps_logged
+from tests.recipes.commands import SMOKE, commands_as_ranks, in_processes, steps_logged
 
 CLIPS, STEPS = 3, 2
 SHARES = {1: [slice(0, 3)], 2: [slice(0, 2), slice(2, 3)]}  # of the clips, by the number of ranks
@@ -149,13 +149,8 @@ def test_by_flag_a_recipe_trains_on_two_ranks_and_goes_on(strategy: str, smoke_d
     ranks = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", strategy]
     steps_at_the_end = []
     for steps in ("20", "40"):
-
-        def job(steps: str = steps) -> int:
-            from fm_audio.cli import main
-
-            return main(["fit", "--config", str(SMOKE), *ranks, "--trainer.max_steps", steps, "--ckpt_path", "last"])
-
-        codes = in_processes(job, tmp_path, 2)
+        arguments = ["fit", "--config", str(SMOKE), *ranks, "--trainer.max_steps", steps, "--ckpt_path", "last"]
+        codes = commands_as_ranks(arguments, tmp_path, 2)
         assert codes == [0, 0], "\n".join(path.read_text()[-2500:] for path in sorted(tmp_path.glob("output*.txt")))
         saved = torch.load(tmp_path / "runs/smoke/checkpoints/last.ckpt", weights_only=True)
         steps_at_the_end.append(saved["global_step"])
