@@ -126,18 +126,23 @@ def _require_same_parts(folder: Path, model: nn.Module, node: Node) -> None:
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """config.json of a model folder, checked: it is JSON, of a known format, and names a model."""
     path = Path(folder) / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise FmAudioError(f"{path}: no model there ({e.strerror}); give a folder that holds {CONFIG} and {WEIGHTS}") from e
-    except ValueError as e:
-        raise FmAudioError(f"{path}: is not JSON ({e}); fetch or export the model again") from e
+    config = read_json(path, "model", f"give a folder that holds {CONFIG} and {WEIGHTS}")
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         given = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise FmAudioError(f"{path}: format {given!r}; this version reads format {FORMAT}; install the fm_audio that wrote it")
     if not isinstance(config.get("model"), dict):
         raise FmAudioError(f'{path}: names no model; it needs "model": {{"class_path": …, "init_args": …}}')
     return config
+
+
+def read_json(path: Path, what: str, how: str) -> Any:
+    """A JSON file of a model or an adapter (`what`); `how` tells which folder to give instead of one without it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise FmAudioError(f"{path}: no {what} there ({e.strerror}); {how}") from e
+    except ValueError as e:
+        raise FmAudioError(f"{path}: is not JSON ({e}); fetch or make the {what} again") from e
 
 
 def instantiate(node: Node) -> Any:

@@ -91,21 +91,11 @@ def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Read a text out into a sound file. The same text, voice, seed and options give the same file.",
         epilog='example: fm-audio say "Dr. Smith paid $4.50 on May 3rd." -o smith.wav --voice kathleen --steps 4 --json',
     )
-    source = say.add_mutually_exclusive_group(required=True)
-    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause")
-    source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
-    say.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
+    _add_text(say)
     say.add_argument("--voice", metavar="NAME|DIR", help="a shipped voice (see fm-audio voices) or a model folder")
     say.add_argument("--adapter", metavar="DIR", help="speak as this adapter, which fm-audio adapt wrote")
-    say.add_argument("--steps", type=int, help="solver steps: more is slower and finer (default: the voice's)")
-    say.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the voice's)")
-    say.add_argument("--temperature", type=float, help="scale of the noise that speech starts from (default: the voice's)")
-    say.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
-    pace = say.add_mutually_exclusive_group()
-    pace.add_argument("--speed", type=float, default=1.0, help="2 speaks twice as fast (default: 1)")
-    pace.add_argument("--seconds", type=float, help="the exact length of the speech")
+    _add_sampling(say, "voice")
     say.add_argument("--pitch", type=float, default=0.0, metavar="SEMITONES", help="higher or lower by so many (default: 0)")
-    say.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     say.add_argument("--json", action="store_true", help="print a report: length, words with times, real-time factor, forwards")
     _add_verify(say)
     say.set_defaults(run=_say)
@@ -145,6 +135,25 @@ def _say(args: argparse.Namespace) -> int:
         } | ({"verification": guard.report()} if guard else {})
         print(json.dumps(report, indent=2))
     return _verdict(guard, args.output)
+
+
+def _add_text(command: argparse.ArgumentParser) -> None:
+    """What to say, where to, and at what pace."""
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause")
+    source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
+    pace = command.add_mutually_exclusive_group()
+    pace.add_argument("--speed", type=float, default=1.0, help="2 speaks twice as fast (default: 1, the voice's own pace)")
+    pace.add_argument("--seconds", type=float, help="the exact length of the speech")
+
+
+def _add_sampling(command: argparse.ArgumentParser, whose: str) -> None:
+    command.add_argument("--steps", type=int, help=f"solver steps: more is slower and finer (default: the {whose}'s)")
+    command.add_argument("--guidance", type=float, help=f"guidance weight; 1 is off (default: the {whose}'s)")
+    command.add_argument("--temperature", type=float, help=f"scale of the noise that speech starts from (default: the {whose}'s)")
+    command.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
+    command.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
@@ -187,21 +196,11 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description=f"{what.capitalize()}. Use voices only of people who agreed to it.",
         epilog='example: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." --model f5 -o out.wav',
     )
-    source = clone.add_mutually_exclusive_group(required=True)
-    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause")
-    source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
-    clone.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
+    _add_text(clone)
     clone.add_argument("--reference", type=Path, required=True, help="1 to 20 s of one voice")
     clone.add_argument("--reference-text", required=True, help="what the reference says, word for word")
     clone.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
-    clone.add_argument("--steps", type=int, help="solver steps: more is slower and finer (default: the model's)")
-    clone.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the model's)")
-    clone.add_argument("--temperature", type=float, help="scale of the noise that speech starts from (default: the model's)")
-    clone.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
-    pace = clone.add_mutually_exclusive_group()
-    pace.add_argument("--speed", type=float, default=1.0, help="2 speaks twice as fast (default: 1, the reference's pace)")
-    pace.add_argument("--seconds", type=float, help="the exact length of the speech")
-    clone.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    _add_sampling(clone, "model")
     clone.add_argument("--json", action="store_true", help="print a report: length, real-time factor, verification")
     _add_verify(clone)
     clone.set_defaults(run=_clone)
@@ -256,11 +255,7 @@ def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     edit.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav or .flac")
     edit.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
     edit.add_argument("--aligner", metavar="VOICE", help="the voice that finds the words (default: the default voice; English)")
-    edit.add_argument("--steps", type=int, help="solver steps: more is slower and finer (default: the model's)")
-    edit.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the model's)")
-    edit.add_argument("--temperature", type=float, help="scale of the noise that speech starts from (default: the model's)")
-    edit.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
-    edit.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    _add_sampling(edit, "model")
     edit.add_argument("--json", action="store_true", help="print the changes and where they are")
     edit.set_defaults(run=_edit)
 

@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fm_audio import __version__
-from fm_audio.checkpoint import CONFIG, WEIGHTS, instantiate, read_config
+from fm_audio.checkpoint import CONFIG, WEIGHTS, instantiate, read_config, read_json
 from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.tasks.aligned_tts import AlignedTTS
@@ -116,12 +116,7 @@ def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise FmAudioError(f"{path}: no adapter there ({e.strerror}); give a folder that fm-audio adapt wrote") from e
-    except ValueError as e:
-        raise FmAudioError(f"{path}: is not JSON ({e}); fetch the adapter again") from e
+    config = read_json(path, "adapter", "give a folder that fm-audio adapt wrote")
     if not isinstance(config, dict) or config.get("kind") != KIND:
         kind = config.get("kind") if isinstance(config, dict) else type(config).__name__
         raise FmAudioError(f"{path}: is of kind {kind!r}, no adapter; give a folder that fm-audio adapt wrote")

@@ -74,8 +74,7 @@ class Cloner:
         an exact total. `keep` may redraw each piece, as `fm_audio.evaluation.guard` does. Raises FmAudioError on bad references
         and unreadable texts.
         """
-        given: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
-        sampling = replace(self.sampling, **{k: v for k, v in given.items() if v is not None})
+        sampling = self.sampling.changed(steps=steps, guidance=guidance, temperature=temperature)
         if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
             raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
         samples, gain = self._prepared(reference)

@@ -82,8 +82,7 @@ class Editor:
         Raises FmAudioError when the texts say the same or nothing in common, when the recording is silent or longer than two
         minutes, and when a change is too long to be generated in one span.
         """
-        given: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
-        sampling = replace(self.cloner.sampling, **{k: v for k, v in given.items() if v is not None})
+        sampling = self.cloner.sampling.changed(steps=steps, guidance=guidance, temperature=temperature)
         changes = differences(text_before, text_after)
         audio = recording.mono()
         _, gain = loud_enough(audio, self.cloner.spec.sample_rate, "recording")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, overload
@@ -133,7 +133,7 @@ class Voice:
             SpeechRequest(t, self._speaker(v), *how)
             for t, v, *how in zip(texts, names, each["seed"], each["speed"], each["seconds"], each["pitch"], strict=True)
         ]
-        sampling = self._sampling(steps, guidance, temperature)
+        sampling = self.sampling.changed(steps=steps, guidance=guidance, temperature=temperature)
         forwards = self.model.head.forwards(sampling)
         generated = self.model.generate(requests, sampling, progress)
         waves = self._decode([g.mel for g in generated])
@@ -149,10 +149,6 @@ class Voice:
             for g, wave, name, request in zip(generated, waves, names, requests, strict=True)
         ]
         return spoken[0] if isinstance(text, str) else spoken
-
-    def _sampling(self, steps: int | None, guidance: float | None, temperature: float | None) -> Sampling:
-        given: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
-        return replace(self.sampling, **{k: v for k, v in given.items() if v is not None})
 
     def _speaker(self, voice: str) -> str:
         if voice not in self.speakers:

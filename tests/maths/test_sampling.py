@@ -47,3 +47,11 @@ def test_objects_are_taken_as_they_are() -> None:
 def test_what_cannot_be_meant_is_refused(given: dict, message: str) -> None:
     with pytest.raises(FmAudioError, match=message):
         Sampling(**given)
+
+
+def test_wishes_change_what_they_name_and_are_checked_like_anything_else() -> None:
+    base = Sampling(steps=4, temperature=0.6)
+    assert base.changed(steps=None, guidance=2.0, temperature=None) == Sampling(steps=4, temperature=0.6, guidance=2.0)
+    assert base.changed(temperature=0.0).temperature == 0.0
+    with pytest.raises(FmAudioError, match="steps is 0"):
+        base.changed(steps=0)
