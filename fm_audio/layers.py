@@ -33,7 +33,8 @@ class TimeEmbedding(nn.Module):
         half = self.sinusoids // 2
         rates = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / self.intervals)
         angles = 1000 * t.float()[:, None] * rates
-        return self.mlp(torch.cat([angles.sin(), angles.cos()], -1))
+        turned = torch.cat([angles.sin(), angles.cos()], -1)
+        return self.mlp(turned.to(next(self.mlp.parameters()).dtype))
 
 
 def rotary(x: Tensor) -> Tensor:

@@ -123,23 +123,6 @@ def test_one_velocity_of_noise_agrees(pair: tuple[nn.Module, Any], n: int) -> No
     close(v, expected[:, :n])
 
 
-def test_ours_is_the_same_in_company(pair: tuple[nn.Module, Any]) -> None:
-    ours, lengths = pair[1], torch.tensor([13, 22, 6])
-    x, mean, t = torch.randn(3, 22, 20), torch.randn(3, 22, 20), torch.tensor([0.2, 0.5, 0.9])
-    speaker, mask = torch.randn(3, ours.speaker.embedding_dim), length_mask(lengths)
-    x[~mask], mean[~mask] = torch.nan, torch.nan
-    symbols = torch.randint(len(SYMBOLS), (3, 22))
-    with torch.no_grad():
-        together = ours.head.velocity(x, t, mask, Cond(frames=mean, vector=speaker))
-        encoded = ours.text(symbols, mask, speaker)
-        for i, n in enumerate(lengths.tolist()):
-            one, m = slice(i, i + 1), mask[i : i + 1, :n]
-            close(together[one, :n], ours.head.velocity(x[one, :n], t[one], m, Cond(frames=mean[one, :n], vector=speaker[one])))
-            alone = ours.text(symbols[one, :n], m, speaker[one])
-            close(encoded.mean[one, :n], alone.mean)
-            close(encoded.log_durations[one, :n], alone.log_durations)
-
-
 def test_the_files_go_there_and_back_and_speak(pair: tuple[nn.Module, Any], tmp_path: Path) -> None:
     theirs, ours = pair
     torch.save({"state_dict": theirs.state_dict(), "epoch": 3}, tmp_path / "matcha.ckpt")

@@ -1,4 +1,4 @@
-"""Text along the frames: as published, and the same in any company."""
+"""Text along the frames, as published."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from fm_audio.types import FmAudioError, length_mask
 
 SYMBOLS = torch.tensor([[3, 1, 4, 1, 5], [2, 6, 0, 0, 0], [5, 3, 5, 0, 0]])
 LENGTHS = torch.tensor([17, 9, 12])
-KINDS = [("filled", True), ("filled", False), ("stretched", True)]
 
 
 def shaken(fill: str, mask_filler: bool) -> FillerText:
@@ -30,19 +29,6 @@ def test_stretching_gives_each_symbol_its_share_and_the_last_ones_the_rest(symbo
     counts = [frames // symbols + (i >= symbols - longer) for i in range(symbols)]
     expected = [float(i + 1) for i, count in enumerate(counts) for _ in range(count)]
     assert got == expected + [0.0] * (30 - len(expected))
-
-
-@pytest.mark.parametrize("fill, mask_filler", KINDS)
-@pytest.mark.parametrize("dropped", [False, True])
-def test_alone_and_in_a_batch_are_the_same(fill: str, mask_filler: bool, dropped: bool) -> None:
-    text, mask = shaken(fill, mask_filler), length_mask(LENGTHS)
-    drop = torch.tensor([dropped, not dropped, dropped])
-    together = text(SYMBOLS, mask, drop)
-    for i, n in enumerate(LENGTHS.tolist()):
-        m = int((SYMBOLS[i] != 0).sum())
-        alone = text(SYMBOLS[i : i + 1, :m], length_mask(torch.tensor([n])), drop[i : i + 1])[0]
-        assert (together[i, :n] - alone).abs().max() <= 1e-5 * alone.abs().max()
-        assert not together[i, n:].any()
 
 
 def test_dropped_text_says_how_long_it_was_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""What is true of any aligned text-to-speech: company does not matter, totals are exact, words lie where they are said."""
+"""What is true of any aligned text-to-speech: totals are exact, words lie where they are said, padding reaches no loss."""
 
 from __future__ import annotations
 
@@ -65,19 +65,10 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize("sampling", [Sampling(steps=4), Sampling(steps=3, guidance=2.0, temperature=0.6)])
-@pytest.mark.parametrize("pitch", [False, True])
-def test_a_request_is_the_same_alone_and_in_company(sampling, pitch):
-    task = tiny(pitch=pitch)
-    together = task.generate(REQUESTS, sampling, batch_frames=10_000)
-    shuffled = task.generate(REQUESTS[::-1], sampling, batch_frames=1_000)[::-1]
-    for request, a, b in zip(REQUESTS, together, shuffled, strict=True):
-        (alone,) = task.generate([request], sampling)
-        assert alone.words == a.words == b.words
-        assert relative(a.mel, alone.mel) <= 1e-5
-        assert relative(b.mel, alone.mel) <= 1e-5
-    for request, piece in zip(REQUESTS, task.generate(REQUESTS, sampling), strict=True):
-        assert torch.equal(task.generate([request], sampling)[0].mel, piece.mel)
+def test_on_a_cpu_company_changes_not_a_bit():
+    task, sampling = tiny(), Sampling(steps=2, guidance=2.0, temperature=0.6)
+    for request, spoken in zip(REQUESTS, task.generate(REQUESTS, sampling), strict=True):
+        assert torch.equal(task.generate([request], sampling)[0].mel, spoken.mel)
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_clips():
