@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fm_audio import __version__
+from fm_audio.evaluation import voices_command
 
 if TYPE_CHECKING:
     from fm_audio.evaluation.guard import Guard
@@ -78,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     _add_say(commands)
     _add_clone(commands)
     _add_edit(commands)
-    _add_voices(commands)
+    voices_command.add(commands, _progress_bar)
     for name, (_, _, help_line) in ELSEWHERE.items():
         commands.add_parser(name, help=help_line, add_help=False)
     return made
@@ -197,8 +198,9 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog='example: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." --model f5 -o out.wav',
     )
     _add_text(clone)
-    clone.add_argument("--reference", type=Path, required=True, help="1 to 20 s of one voice")
-    clone.add_argument("--reference-text", required=True, help="what the reference says, word for word")
+    clone.add_argument("--reference", required=True, metavar="FILE|NAME", help="1 to 20 s of one voice, or a voice of the bank")
+    clone.add_argument("--reference-text", help="what the reference says, word for word; the bank knows it of its voices")
+    clone.add_argument("--bank", type=Path, metavar="DIR", help="the voice bank (see fm-audio voices --help)")
     clone.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
     _add_sampling(clone, "model")
     clone.add_argument("--json", action="store_true", help="print a report: length, real-time factor, verification")
@@ -209,22 +211,24 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _clone(args: argparse.Namespace) -> int:
     text = _text(args)
     from fm_audio.audio import load_audio, require_writable
+    from fm_audio.voices.bank import VoiceBank, reference_of
     from fm_audio.voices.cloner import load_cloner
 
     require_writable(args.output)
+    path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank))
     cloner, guard = load_cloner(args.model, args.device), _guard(args)
-    reference = load_audio(args.reference, cloner.spec.sample_rate)
+    reference = load_audio(path, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds")}
     with _progress_bar("speaking") as progress:
         start = perf_counter()
         if guard is None:
-            audio = cloner.say(text, reference, args.reference_text, progress=progress, **how)
+            audio = cloner.say(text, reference, said, progress=progress, **how)
         else:
             from fm_audio.evaluation.guard import clone
             from fm_audio.evaluation.speaker import installed_judge
 
             guard.verifier = replace(guard.verifier, speaker=installed_judge())
-            audio = clone(cloner, text, reference, args.reference_text, guard, progress=progress, **how)
+            audio = clone(cloner, text, reference, said, guard, progress=progress, **how)
         wall_seconds = perf_counter() - start
     audio.save(args.output)
     if args.json:
@@ -236,6 +240,7 @@ def _clone(args: argparse.Namespace) -> int:
             "real_time_factor": round(wall_seconds / audio.seconds, 5),
             "seed": args.seed,
             "model": cloner.name,
+            "reference": asdict(card) if card else {"file": str(path)},
         } | ({"verification": guard.report()} if guard else {})
         print(json.dumps(report, indent=2))
     return _verdict(guard, args.output)
@@ -293,27 +298,6 @@ def _text(args: argparse.Namespace) -> str:
         raise FmAudioError(f"{args.file}: cannot be read ({e.strerror}); give a text file") from e
     except UnicodeDecodeError as e:
         raise FmAudioError(f"{args.file or 'standard input'}: is not UTF-8 text (byte {e.start}); save it as UTF-8") from e
-
-
-def _add_voices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    what = "list the voices that ship"
-    voices = commands.add_parser("voices", help=what, description=what, epilog="example: fm-audio voices --json")
-    voices.add_argument("--json", action="store_true", help="print the list as JSON")
-    voices.set_defaults(run=_voices)
-
-
-def _voices(args: argparse.Namespace) -> int:
-    from fm_audio.voices import list_voices
-
-    entries = list_voices()
-    if args.json:
-        rows = [{"name": e.name, "model": e.folder.name, "default": e.is_default, **e.facts} for e in entries]
-        print(json.dumps(rows, indent=2))
-        return 0
-    for entry in entries:
-        facts = ", ".join(f"{key}: {value}" for key, value in entry.facts.items() if key != "speaker")
-        print(f"{entry.name:<16} {entry.folder.name:<16} {'default  ' if entry.is_default else ''}{facts}")
-    return 0
 
 
 @contextmanager

@@ -39,6 +39,12 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_bank(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The voice bank of whoever runs the tests is none of their business."""
+    monkeypatch.setenv("FM_AUDIO_BANK", str(tmp_path_factory.getbasetemp() / "bank"))
+
+
 @pytest.fixture(scope="session")
 def tiny_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a voice with random weights, its vocoder beside it; speakers anna and bert."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-UNSTATED = "unstated"
+from fm_audio.voices.find import UNSTATED
 
 
 def card(report: Mapping[str, Any]) -> str:

@@ -113,10 +113,7 @@ class Cloner:
 
     def _prepared(self, reference: Audio) -> tuple[np.ndarray, float]:
         """The reference at the model's rate and loud enough, and the gain that made it so."""
-        if not SHORTEST_SECONDS <= reference.seconds <= LONGEST_SECONDS:
-            raise FmAudioError(
-                f"reference: {reference.seconds:.2f} s long; give {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s of one voice"
-            )
+        require_reference(reference)
         return loud_enough(reference, self.spec.sample_rate, "reference")
 
     def _parts(self, text: str, reference_text: str, reference_frames: int) -> list[_Part]:
@@ -162,6 +159,15 @@ class Cloner:
             rise = np.linspace(0, 1, n, dtype=np.float32)
             wave = np.concatenate([wave[: len(wave) - n], wave[len(wave) - n :] * (1 - rise) + new[:n] * rise, new[n:]])
         return wave
+
+
+def require_reference(reference: Audio) -> None:
+    """Refuse what nothing can be cloned from: too short, too long, silent or broken."""
+    if not SHORTEST_SECONDS <= reference.seconds <= LONGEST_SECONDS:
+        raise FmAudioError(
+            f"reference: {reference.seconds:.2f} s long; give {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s of one voice"
+        )
+    loud_enough(reference, reference.sample_rate, "reference")
 
 
 def loud_enough(recording: Audio, sample_rate: int, what: str) -> tuple[np.ndarray, float]:

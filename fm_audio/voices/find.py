@@ -21,11 +21,12 @@ from fm_audio.voices.voice import Voice
 SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "english"
 KIND = "aligned_tts"
+UNSTATED = "unstated"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One voice of one model folder. `facts` is what the config tells of it (speaker, recorded, …)."""
+    """One voice of one model folder. `facts` is what the config tells of it (speaker, recorded, licence, consent, …)."""
 
     name: str
     folder: Path
@@ -35,6 +36,11 @@ class Entry:
     @property
     def speaker(self) -> str:
         return self.facts.get("speaker", self.name)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The facts, with what is not said about licence and consent marked as unstated."""
+        return {"licence": UNSTATED, "consent": UNSTATED, **self.facts}
 
 
 Folder = str | os.PathLike[str]
@@ -59,8 +65,9 @@ def load(
     vocoder = load_vocoder(entry.folder, config)
     model.spec.require_same(vocoder.spec, f"the voice in {entry.folder.name}", f"its vocoder {config['vocoder']}")
     sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
-    speakers = {e.name: e.speaker for e in voices_of(entry.folder)}
-    voice = Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling, entry.folder)
+    entries = voices_of(entry.folder)
+    speakers, cards = {e.name: e.speaker for e in entries}, {e.name: e.card for e in entries}
+    voice = Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling, entry.folder, cards)
     added = [voice.add_adapter(folder) for folder in adapters]
     voice.name = added[0] if added else entry.name
     return voice

@@ -55,10 +55,13 @@ class Voice:
         speakers: Mapping[str, str],
         sampling: Sampling,
         folder: Path | None = None,
+        cards: Mapping[str, Mapping[str, Any]] | None = None,
     ):
-        """`folder` is where the model came from; adapters are held against it."""
+        """`folder` is where the model came from; adapters are held against it. `cards` tells of each voice what its config does:
+        licence, consent, whether it was recorded."""
         self.name, self.model_name, self.folder = name, model_name, folder
         self.model, self.vocoder, self.speakers, self.sampling = model, vocoder, dict(speakers), sampling
+        self.cards = {name: dict(card) for name, card in (cards or {}).items()}
         self.wardrobe = Wardrobe(model)
 
     def add_adapter(self, folder: str | os.PathLike[str]) -> str:
@@ -75,15 +78,20 @@ class Voice:
                 f"adapter {folder}: there is a voice {adapter.voice!r} already; remove it, or choose another --name"
             )
         self.wardrobe.put_on(adapter)
-        self.speakers[adapter.voice] = adapter.voice
+        self.speakers[adapter.voice], self.cards[adapter.voice] = adapter.voice, dict(adapter.facts)
         return adapter.voice
 
     def remove_adapter(self, name: str) -> None:
         """Take a voice that came as an adapter away again. Raises FmAudioError when there is none of that name."""
         self.wardrobe.take_off(name)
-        del self.speakers[name]
+        del self.speakers[name], self.cards[name]
         if self.name == name:
             self.name = next(iter(self.speakers))
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What is known of the voice that speaks unless another is asked for."""
+        return self.cards.get(self.name, {})
 
     @property
     def spec(self) -> AudioSpec:

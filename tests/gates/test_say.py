@@ -209,6 +209,7 @@ def test_voices_are_listed(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["voices", "--json"]) == 0
     rows = json.loads(say.capsys.readouterr().out)
     assert [(r["name"], r["model"], r["default"]) for r in rows] == [("anna", "tiny", True), ("bernard", "tiny", False)]
+    assert all(r["licence"] == r["consent"] == "unstated" for r in rows), "what a config leaves out is said to be left out"
     assert main(["voices"]) == 0
     assert [line.split()[0] for line in say.capsys.readouterr().out.splitlines()] == ["anna", "bernard"]
 

@@ -66,6 +66,7 @@ def test_the_base_voice_is_the_same_to_the_last_bit_with_adapters_on_and_after(
     before = voice.say("Hello there.", seed=3).samples
     for folder in folders.values():
         voice.add_adapter(folder)
+    assert voice.cards["carl"]["consent"] == "asked" and set(voice.cards) == set(voice.speakers)
     assert np.array_equal(voice.say("Hello there.", seed=3).samples, before)
     assert not np.array_equal(voice.say("Hello there.", seed=3, voice="carl").samples, before)
     for name in folders:
