@@ -39,8 +39,8 @@ from fm_audio.types import Cond
 from tests.invariance.company import padded
 from tests.invariance.vocoders import SPEC, speecht5, univnet
 
-# Odd, even, one frame, shorter than a group of the lowest rate, the length of a group, and long.
-LENGTHS = (13, 16, 1, 3, 23, 4, 8)
+# Odd, even, one frame, shorter than a group of the lowest rate, and the longest.
+LENGTHS = (13, 16, 1, 3, 23)
 WIDTH, TOKENS, VECTOR = 16, 6, 4
 NAN = float("nan")
 UNCENTRED = AudioSpec(sample_rate=8000, n_fft=64, hop_samples=16, window_samples=64, bands=12, centred=False)
@@ -169,7 +169,6 @@ def decoder(make: Callable[[], nn.Module], gradients: torch.dtype | None = None)
 # Tasks
 
 REQUESTS = (
-    SpeechRequest("Hello there.", "a", seed=1),
     SpeechRequest("It slid on smooth planks. Glue it!", "b", seed=2),
     SpeechRequest("No?", "a", seed=3, speed=0.7),
     SpeechRequest("Wait <break 300ms> here.", "b", seed=4),
@@ -227,12 +226,12 @@ def infilling(**arguments: Any) -> nn.Module:
 
 
 def infill_requests() -> list[InfillRequest]:
-    texts = ("two more words", "no", "and then some more of them", "yes")
-    return [InfillRequest(t, torch.randn(20 + 7 * i, 8), "these are six", seed=i) for i, t in enumerate(texts)]
+    texts = ("two more words", "no", "and then")
+    return [InfillRequest(t, torch.randn(15 + 7 * i, 8), "these six", seed=i) for i, t in enumerate(texts)]
 
 
 def answered(net: InfillTTS, items: Sequence[InfillRequest], padding: int) -> Outputs:
-    return [(mel,) for mel in net.generate(items, Sampling(steps=2, guidance=2.0))]
+    return [(mel,) for mel in net.generate(items, Sampling(steps=1))]
 
 
 def infill_items() -> list[dict[str, Any]]:
@@ -303,9 +302,9 @@ CASES: dict[str, Case] = {
     "renormalised": decoder(lambda: Renormalised(Vocos(SPEC, width=16, layers=1, hidden=24), LOUDER)),
     "speecht5": decoder(speecht5),
     "univnet": decoder(univnet),
-    "aligned speech": speech(aligned, Sampling(steps=2)),
+    "aligned speech": speech(aligned, Sampling(steps=1)),
     "aligned speech, guided, from the prior, with pitch": speech(lambda: aligned(pitch=True, prior_start=True), GUIDED),
-    "aligned speech, as Matcha-TTS": speech(aligned_as_matcha, Sampling(steps=2)),
+    "aligned speech, as Matcha-TTS": speech(aligned_as_matcha, Sampling(steps=1)),
     "aligned speech, search": task(aligned, searched, searched_items, by("mel")),
     "infilled speech": task(infilling, answered, infill_requests, lambda request: len(request.reference)),
     "infilled speech, one batch": task(infilling, infilled, infill_items, by("visible")),

@@ -69,12 +69,15 @@ def distance(got: Tensor, wanted: Tensor) -> float:
     """max |got − wanted| / max |wanted|; infinite where a shape differs or a number is none."""
     if got.shape != wanted.shape or not got.isfinite().all():
         return float("inf")
-    return float((got.double() - wanted.double()).abs().max() / wanted.double().abs().max().clamp(min=1e-30))
+    got, wanted = got.detach().double(), wanted.detach().double()
+    return float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
 
 
 def differences(run: Run, items: Sequence[Any], drawn: Sequence[Composition]) -> Iterator[tuple[Composition, float]]:
     """Every composition with the largest difference in it."""
     alone = [run([item], 0)[0] for item in items]
+    assert all(part.isfinite().all() for row in alone for part in row)
+    assert all(float(row[0].detach().abs().max()) > 1e-4 for row in alone), "zeros would agree with anything"
     for composition in drawn:
         worst = 0.0
         for rows, padding in composition.batches:
