@@ -140,7 +140,7 @@ class Cloner:
         """Frames of each part's answer; 0 for pauses. Together with pauses and cross-fades they make `seconds`."""
         if seconds is None:
             asked = [InfillRequest(p.text, mel, reference_text, speed=speed) for p in parts]
-            return [self.model.frames_for(r) if r.text else 0 for r in asked]
+            return [self.model.length(r).frames if r.text else 0 for r in asked]
         symbols = np.array([spoken_symbols(self.model.frontend, p.text) if p.text else 0 for p in parts])
         spoken = seconds - sum(p.pause_seconds for p in parts) + FADE_SECONDS * self._fades(parts)
         total = self.spec.frames_of_seconds(spoken)
