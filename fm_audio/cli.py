@@ -168,7 +168,8 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
 
 def _guard(args: argparse.Namespace) -> Guard | None:
     """The judge that was asked for, before anything is spoken."""
-    if not args.verify:
+    candidates = getattr(args, "candidates", 1)
+    if not args.verify and candidates == 1:
         return None
     import torch
 
@@ -176,7 +177,8 @@ def _guard(args: argparse.Namespace) -> Guard | None:
     from fm_audio.evaluation.recognisers import load_recogniser
     from fm_audio.evaluation.verify import Verifier
 
-    return Guard(Verifier(load_recogniser(args.judge, args.language, torch.get_num_threads()), args.language), args.redraws)
+    verifier = Verifier(load_recogniser(args.judge, args.language, torch.get_num_threads()), args.language)
+    return Guard(verifier, args.redraws, candidates)
 
 
 def _verdict(guard: Guard | None, output: Path) -> int:
@@ -201,8 +203,12 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     clone.add_argument("--reference-text", required=True, help="what the reference says, word for word")
     clone.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
     _add_sampling(clone, "model")
+    rules = "rate: the reference's pace, in phones or letters; learned: the model's own predictor (default: learned where it is)"
+    clone.add_argument("--length", choices=("rate", "learned"), help=rules)
     clone.add_argument("--json", action="store_true", help="print a report: length, real-time factor, verification")
     _add_verify(clone)
+    lengths = "draw each sentence in N likely lengths and keep the one that the judge likes best; implies --verify (default: 1)"
+    clone.add_argument("--candidates", type=int, default=1, metavar="N", help=lengths)
     clone.set_defaults(run=_clone)
 
 
@@ -214,7 +220,7 @@ def _clone(args: argparse.Namespace) -> int:
     require_writable(args.output)
     cloner, guard = load_cloner(args.model, args.device), _guard(args)
     reference = load_audio(args.reference, cloner.spec.sample_rate)
-    how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds")}
+    how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
     with _progress_bar("speaking") as progress:
         start = perf_counter()
         if guard is None:
@@ -236,6 +242,7 @@ def _clone(args: argparse.Namespace) -> int:
             "real_time_factor": round(wall_seconds / audio.seconds, 5),
             "seed": args.seed,
             "model": cloner.name,
+            "length": "seconds" if args.seconds is not None else cloner.model.length_rule(args.length),
         } | ({"verification": guard.report()} if guard else {})
         print(json.dumps(report, indent=2))
     return _verdict(guard, args.output)
