@@ -11,6 +11,7 @@ their neighbours by a small network; τ and σ are learned with them by maximum 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -33,7 +34,7 @@ class Length:
     def factors(self, count: int) -> list[float]:
         """`count` factors on the length that stand for its distribution, its quantiles (k + ½) / count, the likeliest first."""
         z = [NormalDist().inv_cdf((k + 0.5) / count) for k in range(count)]
-        return [float(torch.tensor(self.spread * x).exp()) for x in sorted(z, key=lambda x: (round(abs(x), 9), x))]
+        return [math.exp(self.spread * x) for x in sorted(z, key=lambda x: (round(abs(x), 9), x))]
 
 
 class LengthPredictor(nn.Module):
@@ -45,9 +46,9 @@ class LengthPredictor(nn.Module):
         self.convs = nn.ModuleList(MaskedConv(width, kernel) for _ in range(2))
         self.out = nn.Linear(width, 1)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, torch.tensor(typical_frames).log().item())
-        self.log_tau = nn.Parameter(torch.tensor(0.2).log())
-        self.log_sigma = nn.Parameter(torch.tensor(1.0).log())
+        nn.init.constant_(self.out.bias, math.log(typical_frames))
+        self.log_tau = nn.Parameter(torch.tensor(math.log(0.2)))
+        self.log_sigma = nn.Parameter(torch.tensor(0.0))
 
     def weights(self, symbols: Int[Tensor, "b m"], mask: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
         """Frames that an average speaker gives each symbol, float32, 0 at padding."""
@@ -59,7 +60,7 @@ class LengthPredictor(nn.Module):
     def forward(
         self, hidden_weight: Float[Tensor, "b"], seen_weight: Float[Tensor, "b"], seen_frames: Float[Tensor, "b"]
     ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
-        """Mean and variance of the natural log of the hidden frames; nothing is seen where `seen_weight` or `seen_frames` is 0."""
+        """Mean and variance of the natural log of the hidden frames; nothing is seen where one of the others is 0."""
         tau2, sigma2 = (2 * self.log_tau).exp(), (2 * self.log_sigma).exp()
         seen = (seen_weight > 0) & (seen_frames > 0)
         a = torch.where(seen, tau2 * seen_weight / (tau2 * seen_weight + sigma2), 0.0)

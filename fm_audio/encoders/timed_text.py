@@ -62,7 +62,9 @@ class TimedText(nn.Module):
             count, n = mine.stop - mine.start, asked.stop - asked.start
             if n < count:
                 what = "the answer" if k == 1 else "what is seen"
-                raise FmAudioError(f"{what}: {count} symbols do not fit into {n} frames; give the words that are said, or more time")
+                raise FmAudioError(
+                    f"{what}: {count} symbols do not fit into {n} frames; give the words that are said, or more time"
+                )
             if count == 0:
                 continue
             if k == 1:

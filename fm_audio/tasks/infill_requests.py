@@ -1,4 +1,4 @@
-"""What one asks of an infilling task: what is seen on either side, what shall stand between, and the symbols of the three parts."""
+"""What one asks of an infilling task: what is seen on either side, what stands between, and the symbols of all three."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class InfillRequest:
     """Say `text` as `reference`, normalised log-mel (n bands) of someone saying `reference_text`, is said.
 
     `frames` fixes the length of the answer. Otherwise `length` says by which rule it is found: "rate", the reference's rate of
-    spoken symbols, or "learned", by the model's own predictor; None takes the second where the model has it. `speed` divides either.
+    spoken symbols, or "learned", by the model's own predictor; None takes that where the model has it. `speed` divides either.
     What comes after the answer may be given too: `after` (k bands), which says `after_text`. Either side may be empty, and so may
     `text` when `frames` are given.
     """

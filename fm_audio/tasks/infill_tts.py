@@ -3,7 +3,7 @@
     cond.frames = [ visible mel, zeros where hidden | text laid along the frames ],   loss on hidden frames only
 
 Voicebox (Le et al. 2023, arXiv 2306.15687), E2-TTS, F5-TTS (Chen et al. 2024, arXiv 2410.06885), ZipVoice (2025). In training a
-span of `least_hidden` to 100 % of each clip is hidden; the visible part is dropped with `drop_visible`, everything with `drop_all`.
+span of `least_hidden` to 100 % of a clip is hidden; what is visible is dropped with `drop_visible`, everything with `drop_all`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw, uniforms
 from fm_audio.tasks.infill_requests import LENGTHS, InfillRequest, spoken_symbols, symbols_of_parts
 from fm_audio.tasks.speech_requests import Example
-from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
+from fm_audio.types import Cond, FmAudioError, Mask, length_mask
 
+LENGTH_SHARE = 0.01  # of the length's loss: it is steep where it is sure, and all gradients are clipped as one
 RATE_SPREAD = 0.1  # how far the reference's rate is taken to be from the answer's: one standard deviation of the logarithm
 
 
 class InfillTTS(nn.Module):
     """`fill` says how the text lies along the frames: "filled" and "stretched" are those of `FillerText`, whose sizes are
-    `text_width` and `text_layers` (`mask_filler` too); "aligned" follows durations (`TimedText`, with `text_heads` and `dropout`).
+    `text_width` and `text_layers` (`mask_filler` too); "aligned" follows durations (`TimedText`; `text_heads`, `dropout`).
 
     `frames_per_token` sizes the patches that the backbone sees. With `voice_width`, which "aligned" needs, a vector of what is
     visible goes to the backbone (a `types.Backbone`, which must take that vector width) and to aligned text. `learned_length`
@@ -83,8 +84,8 @@ class InfillTTS(nn.Module):
         self.head = FlowHead(backbone, {"mel": port}, time_law=time_law)
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """"loss" and its parts: "flow" matching on hidden frames; with aligned text "prior" and "duration" of `TimedText`; with a
-        learned length its "length", a negative log likelihood.
+        """The "loss" and its parts: "flow" matching on hidden frames; with aligned text "prior" and "duration" of `TimedText`;
+        with a learned length its "length", a negative log likelihood that counts for little (`LENGTH_SHARE`).
         """
         hidden = hidden_span(batch.mask, self.least_hidden, generator)
         b, device = len(batch), batch.mask.device
@@ -102,11 +103,13 @@ class InfillTTS(nn.Module):
             text = self.text(encoded, durations, batch.mask, dropped)
         else:
             text = self.text(batch.symbols, batch.mask, dropped)
-        if self.lengths is not None:
-            parts["length"] = self._length_loss(self.lengths, batch, hidden, durations, known, unseen)
         cond = Cond(frames=torch.cat([visible, text], -1), vector=voice)
         parts["flow"] = self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)
-        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+        loss = torch.stack(list(parts.values())).sum()
+        if self.lengths is not None:
+            parts["length"] = self._length_loss(self.lengths, batch, hidden, durations, known, unseen)
+            loss = loss + LENGTH_SHARE * parts["length"]
+        return {"loss": loss, **parts}
 
     @torch.no_grad()
     def _align(self, batch: SpeechBatch, mean: Float[Tensor, "b m d"]) -> Int[Tensor, "b m"]:

@@ -1,4 +1,4 @@
-"""The length of a text is learned with its uncertainty: told a speaker's pace it is surer and nearer, and it says how far off it is."""
+"""The length of a text is learned with its uncertainty: told a speaker's pace it is nearer, and it knows how near."""
 
 from __future__ import annotations
 

@@ -14,9 +14,8 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.characters import Characters
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_requests import InfillRequest, symbols_of_parts
-from fm_audio.tasks.infill_tts import InfillTTS, hidden_span
+from fm_audio.tasks.infill_tts import LENGTH_SHARE, InfillTTS, hidden_span
 from fm_audio.types import FmAudioError, length_mask
-
 
 ALIGNED = {"fill": "aligned", "voice_width": 8, "text_heads": 2, "frames_per_token": 2, "learned_length": True, "dropout": 0.0}
 
@@ -129,7 +128,8 @@ def test_aligned_text_learns_every_part_and_knows_the_alignment_it_was_given() -
     task, data = tiny(**ALIGNED), some_aligned()
     parts = task.loss(data, torch.Generator().manual_seed(0))
     assert set(parts) == {"loss", "prior", "duration", "length", "flow"}
-    assert parts["loss"].item() == pytest.approx(sum(v.item() for k, v in parts.items() if k != "loss"), rel=1e-5)
+    whole = sum(v.item() * (LENGTH_SHARE if k == "length" else 1) for k, v in parts.items() if k != "loss")
+    assert parts["loss"].item() == pytest.approx(whole, rel=1e-5)
     parts["loss"].backward()
     without = [n for n, p in task.named_parameters() if p.grad is None or not p.grad.any()]
     assert not without, without
