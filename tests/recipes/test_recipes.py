@@ -249,3 +249,28 @@ def test_an_infilling_recipe_builds_at_its_size_and_learns_at_a_small_one(name: 
     parts = small.loss(batch, torch.Generator().manual_seed(0))
     parts["loss"].backward()
     assert {"flow", "length"} <= set(parts) and all(v.isfinite() for v in parts.values())
+
+
+@pytest.mark.slow
+def test_aligned_infilling_trains_draws_goes_on_and_clones(smoke_data: Path, tmp_path: Path) -> None:
+    """The recipe for two cores, small, by the command line: pictures at validation, averaged weights, and speech in the end."""
+    from fm_audio.audio import Audio
+    from fm_audio.voices.cloner import load_cloner
+
+    def change(recipe: dict[str, Any]) -> None:
+        arguments = recipe["model"]["init_args"]
+        arguments["task"] = shrunk(arguments["task"])
+        arguments["total_steps"] = recipe["trainer"]["max_steps"] = 20
+        recipe["trainer"]["val_check_interval"] = recipe["trainer"]["callbacks"][1]["init_args"]["every_n_train_steps"] = 10
+        data = {"cuts": ["data/smoke/cuts.jsonl.gz"], "validation_cuts": ["data/smoke/validation.jsonl.gz"], "batch_seconds": 8}
+        recipe["data"]["init_args"] |= data
+
+    recipe = recipe_with(tmp_path / "taught.yaml", change, ROOT / "recipes/infill_tts/taught.yaml")
+    for steps in ("10", "20"):
+        arguments = ["fit", "--config", str(recipe), "--trainer.max_steps", steps, "--ckpt_path", "last"]
+        assert command(arguments, smoke_data) == 0, (smoke_data / "output.txt").read_text()[-3000:]
+    assert command(["export", "runs/infill_taught", str(tmp_path / "model")], smoke_data) == 0
+    cloner = load_cloner(tmp_path / "model")
+    tone = Audio(torch.linspace(0, 2000, 36_000).sin().numpy(), 24_000)
+    assert cloner.model.length_rule(None) == "learned"
+    assert cloner.say("red moon", tone, "blue sun", steps=1).seconds > 0.2
