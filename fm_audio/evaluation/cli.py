@@ -18,6 +18,7 @@ from fm_audio.evaluation import clips, cloning, report
 from fm_audio.evaluation.clips import Clip, Setting
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.judge import Judges, Result, hear, summarise
+from fm_audio.evaluation.metrics import rate_interval
 from fm_audio.evaluation.protocols import SHIPPED, Protocol, load_protocol
 from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.recognisers import load_recogniser
@@ -184,12 +185,10 @@ def _likenesses(takes: Takes, results: Sequence[Result], voices: dict[str, np.nd
     """One for each setting of a cloner."""
     found = []
     for setting in dict.fromkeys(take.setting for take in takes if take.speaker):
-        clips = {
-            str(take.speaker): [h.embedding for h in result.hearings if h.embedding is not None]
-            for take, result in zip(takes, results, strict=True)
-            if take.setting == setting
-        }
-        found.append(cloning.likeness(setting, clips, voices))
+        heard = {str(t.speaker): r.hearings for t, r in zip(takes, results, strict=True) if t.setting == setting}
+        embedded = {name: [h.embedding for h in hearings if h.embedding is not None] for name, hearings in heard.items()}
+        wrong = rate_interval([h.score.words for hearings in heard.values() for h in hearings])
+        found.append(cloning.likeness(setting, wrong, embedded, voices))
     return found
 
 

@@ -84,10 +84,12 @@ class Likeness:
     """Cosines of clips to recordings: of the speaker imitated, of the others, and the first less the second.
 
     `nearest` is the share of clips that are most like the speaker imitated, of `speakers` in all. `recorded` is how alike the
-    imitated speakers' own recordings are, which no copy can be expected to exceed; None where each has one alone.
+    imitated speakers' own recordings are, which no copy can be expected to exceed; None where each has one alone. The word error
+    rate is that of all clips.
     """
 
     label: str
+    word_error_rate: Interval
     own: Interval
     other: Interval
     above: Interval
@@ -100,8 +102,11 @@ class Likeness:
         return asdict(self)
 
 
-def likeness(label: str, clips: Mapping[str, Sequence[np.ndarray]], voices: Mapping[str, np.ndarray]) -> Likeness:
+def likeness(
+    label: str, wrong: Interval, clips: Mapping[str, Sequence[np.ndarray]], voices: Mapping[str, np.ndarray]
+) -> Likeness:
     """`clips`: embeddings of what was said as each speaker; `voices`: those of everybody's recordings, two speakers at least.
+    `wrong` is the word error rate of all clips.
 
     Raises FmAudioError where there is nobody else to compare with.
     """
@@ -116,10 +121,10 @@ def likeness(label: str, clips: Mapping[str, Sequence[np.ndarray]], voices: Mapp
         other.append(others.mean(0).tolist())
         nearest.append((mine > others.max(0)).astype(float).tolist())
     above = [[a - b for a, b in zip(x, y, strict=True)] for x, y in zip(own, other, strict=True)]
-    intervals = [grouped_interval(x) for x in (own, other, above, nearest)]
     several = [voices[name] for name in clips if len(voices[name]) > 1]
     recorded = float(np.mean([_mutual(v) for v in several])) if several else None
-    return Likeness(label, *intervals, len(voices), recorded)
+    figures = (grouped_interval(own), grouped_interval(other), grouped_interval(above), grouped_interval(nearest))
+    return Likeness(label, wrong, *figures, len(voices), recorded)
 
 
 def _mutual(voices: np.ndarray) -> float:
@@ -133,19 +138,14 @@ def table(found: Sequence[Likeness]) -> Any:
     made = require("rich.table", "the table of likeness").Table(
         title="likeness to the speaker imitated", caption="in brackets: 95 % bootstrap interval over speakers and their clips"
     )
-    for column in (
-        "setting",
-        "to the own speaker",
-        "to others",
-        "difference",
-        "most like the own",
-        "recordings among themselves",
-    ):
+    columns = ("setting", "WER %", "to the own speaker", "to others", "difference", "most like the own", "among recordings")
+    for column in columns:
         made.add_column(column)
     for x in found:
-        share = f"{100 * x.nearest.value:.0f} % [{100 * x.nearest.low:.0f}, {100 * x.nearest.high:.0f}] of {x.speakers} speakers"
+        wrong, share = (f"{100 * i.value:.1f} [{100 * i.low:.1f}, {100 * i.high:.1f}]" for i in (x.word_error_rate, x.nearest))
         recorded = "" if x.recorded is None else f"{x.recorded:.2f}"
-        made.add_row(x.label, _shown(x.own), _shown(x.other), _shown(x.above, signed=True), share, recorded)
+        alike = (_shown(x.own), _shown(x.other), _shown(x.above, signed=True))
+        made.add_row(x.label, wrong, *alike, f"{share} % (of {x.speakers} speakers)", recorded)
     return made
 
 

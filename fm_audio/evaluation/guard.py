@@ -99,7 +99,7 @@ class Guard:
         exact: bool = False,
         lengths: Sequence[float] = (1.0,),
     ) -> T:
-        """The first reading that passes, or else the least bad one (the earliest of equals).
+        """The first reading that passes, or else the least bad one (`Verdict.rank`; the earliest of equals).
 
         `draw(seed, factor on the steps, factor on the length)`. All `lengths`, factors of which the first is the likeliest, are
         drawn with the first seed and the best of them stands for the first reading. With `exact` the length stays as it is.

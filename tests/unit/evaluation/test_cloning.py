@@ -14,10 +14,11 @@ from fm_audio.audio import Audio
 from fm_audio.checkpoint import instantiate, save_model
 from fm_audio.evaluation import cli as evaluation
 from fm_audio.evaluation.cloning import likeness, speakers
-from fm_audio.evaluation.metrics import grouped_interval
+from fm_audio.evaluation.metrics import Interval, grouped_interval
 from fm_audio.types import FmAudioError
 from tests.conftest import TINY_SPEC, TINY_VOCODER
 
+NONE_WRONG = Interval(0.0, 0.0, 0.0)
 HZ = {"anna": 300.0, "bert": 900.0, "carl": 2000.0}
 
 
@@ -79,13 +80,13 @@ def test_a_copy_is_like_its_speaker_and_the_deaf_are_not() -> None:
 
     places = dict(zip("abcd", np.eye(8), strict=False))
     voices = {name: np.stack([near(p) for _ in range(4)]) for name, p in places.items()}
-    copied = likeness("copies", {n: [near(p) for _ in range(6)] for n, p in places.items()}, voices)
-    deaf = likeness("deaf", {n: [near(np.ones(8)) for _ in range(6)] for n in places}, voices)
+    copied = likeness("copies", NONE_WRONG, {n: [near(p) for _ in range(6)] for n, p in places.items()}, voices)
+    deaf = likeness("deaf", NONE_WRONG, {n: [near(np.ones(8)) for _ in range(6)] for n in places}, voices)
     assert copied.above.low > 0.3 and copied.nearest.value == 1 and copied.speakers == 4
     assert deaf.above.low < 0 < deaf.above.high and abs(deaf.above.value) < 0.1
     assert copied.recorded == pytest.approx(copied.own.value, abs=0.15)
     with pytest.raises(FmAudioError, match="--among"):
-        likeness("alone", {"a": [near(places["a"])]}, {"a": voices["a"]})
+        likeness("alone", NONE_WRONG, {"a": [near(places["a"])]}, {"a": voices["a"]})
 
 
 def test_values_of_one_group_are_no_news_of_others() -> None:
@@ -109,6 +110,9 @@ def test_the_command_judges_a_cloner(
     assert found["speakers"] == 3 and found["recorded"] > 0.9 and -1 <= found["above"]["low"] <= found["above"]["high"] <= 1
     own = [s["similarity"]["value"] for s in report["settings"]]
     assert found["own"]["value"] == pytest.approx(np.mean(own), abs=1e-5)
+    words = [s["words"] for setting in report["settings"] for s in setting["sentences"]]
+    wrong = sum(w["substitutions"] + w["deletions"] + w["insertions"] for w in words) / sum(w["units"] for w in words)
+    assert found["word_error_rate"]["value"] == pytest.approx(wrong)
     assert (tmp_path / "out/wavs/bert/001.wav").is_file()
 
 
