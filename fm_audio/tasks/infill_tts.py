@@ -19,7 +19,7 @@ from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.encoders.alignment import aligned_durations
-from fm_audio.encoders.filler_text import FillerText
+from fm_audio.encoders.filler_text import FILLS, FillerText
 from fm_audio.encoders.length import Length, LengthPredictor, hidden_share, partners
 from fm_audio.encoders.timed_text import TimedText
 from fm_audio.encoders.voice import VoiceVector
@@ -67,6 +67,8 @@ class InfillTTS(nn.Module):
         for name, share in (("least_hidden", least_hidden), ("drop_visible", drop_visible), ("drop_all", drop_all)):
             if not 0 <= share <= 1:
                 raise FmAudioError(f"InfillTTS: {name} is {share}; give a share from 0 to 1")
+        if fill not in (*FILLS, "aligned"):
+            raise FmAudioError(f"InfillTTS: fill is {fill!r}; give one of {', '.join(FILLS)}, aligned")
         if fill == "aligned" and not voice_width:
             raise FmAudioError("InfillTTS: aligned text is read in a voice; give voice_width, for example 64")
         self.spec, self.frontend = spec, frontend

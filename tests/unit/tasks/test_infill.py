@@ -140,6 +140,8 @@ def test_aligned_text_learns_every_part_and_knows_the_alignment_it_was_given() -
     assert [len(e.mel) for e in shown] == [40, 25] and shown[0].durations_frames is not None
     with pytest.raises(FmAudioError, match="voice_width"):
         tiny(fill="aligned")
+    with pytest.raises(FmAudioError, match="filled, stretched, aligned"):
+        tiny(fill="alined")
 
 
 def test_aligned_requests_follow_what_is_seen_on_either_side() -> None:
