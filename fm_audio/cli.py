@@ -169,7 +169,8 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
 
 def _guard(args: argparse.Namespace) -> Guard | None:
     """The judge that was asked for, before anything is spoken."""
-    if not args.verify:
+    candidates = getattr(args, "candidates", 1)
+    if not args.verify and candidates == 1:
         return None
     import torch
 
@@ -177,7 +178,8 @@ def _guard(args: argparse.Namespace) -> Guard | None:
     from fm_audio.evaluation.recognisers import load_recogniser
     from fm_audio.evaluation.verify import Verifier
 
-    return Guard(Verifier(load_recogniser(args.judge, args.language, torch.get_num_threads()), args.language), args.redraws)
+    verifier = Verifier(load_recogniser(args.judge, args.language, torch.get_num_threads()), args.language)
+    return Guard(verifier, args.redraws, candidates)
 
 
 def _verdict(guard: Guard | None, output: Path) -> int:
@@ -203,8 +205,12 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     clone.add_argument("--bank", type=Path, metavar="DIR", help="the voice bank (see fm-audio voices --help)")
     clone.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
     _add_sampling(clone, "model")
+    rules = "rate: the reference's pace, in phones or letters; learned: the model's own predictor (default: learned where it is)"
+    clone.add_argument("--length", choices=("rate", "learned"), help=rules)
     clone.add_argument("--json", action="store_true", help="print a report: length, real-time factor, verification")
     _add_verify(clone)
+    lengths = "draw each sentence in N likely lengths and keep the one that the judge likes best; implies --verify (default: 1)"
+    clone.add_argument("--candidates", type=int, default=1, metavar="N", help=lengths)
     clone.set_defaults(run=_clone)
 
 
@@ -218,7 +224,7 @@ def _clone(args: argparse.Namespace) -> int:
     path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank))
     cloner, guard = load_cloner(args.model, args.device), _guard(args)
     reference = load_audio(path, cloner.spec.sample_rate)
-    how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds")}
+    how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
     with _progress_bar("speaking") as progress:
         start = perf_counter()
         if guard is None:
@@ -241,6 +247,7 @@ def _clone(args: argparse.Namespace) -> int:
             "seed": args.seed,
             "model": cloner.name,
             "reference": asdict(card) if card else {"file": str(path)},
+            "length": "seconds" if args.seconds is not None else cloner.model.length_rule(args.length),
         } | ({"verification": guard.report()} if guard else {})
         print(json.dumps(report, indent=2))
     return _verdict(guard, args.output)

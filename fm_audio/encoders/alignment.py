@@ -50,6 +50,14 @@ def monotonic_alignment(
     return torch.from_numpy(_trace(moved, symbols, frames)).to(log_likelihood.device)
 
 
+@torch.no_grad()
+def aligned_durations(
+    mean: Float[Tensor, "b m d"], symbols_mask: Bool[Tensor, "b m"], x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]
+) -> Int[Tensor, "b m"]:
+    """Frames per symbol of the likeliest monotonic path of frames x under the symbols' means."""
+    return monotonic_alignment(alignment_log_likelihood(mean, x), symbols_mask, mask)
+
+
 def _refuse_short_items(symbols: np.ndarray, frames: np.ndarray) -> None:
     bad = np.flatnonzero((frames < symbols) | (symbols == 0))
     if bad.size:

@@ -1,20 +1,24 @@
-"""`fm-audio eval`: let a voice, or a folder of recordings, say a list of sentences, and let judges listen."""
+"""`fm-audio eval`: let a voice, a cloner or a folder of recordings say a list of sentences, and let judges listen."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from fm_audio.evaluation import clips, report
+from fm_audio.evaluation import clips, cloning, report
 from fm_audio.evaluation.clips import Clip, Setting
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.judge import Judges, Result, hear, summarise
+from fm_audio.evaluation.metrics import rate_interval
 from fm_audio.evaluation.protocols import SHIPPED, Protocol, load_protocol
 from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.recognisers import load_recogniser
@@ -25,7 +29,8 @@ EXAMPLE = """examples:
   fm-audio eval --steps 4 --steps 32 --out results            the default voice on 40 Harvard sentences
   fm-audio eval --voice DIR --sentences mine.txt --judge whisper-tiny.en --json
   fm-audio eval --audio DIR --sentences mine.txt --dnsmos     recordings named 000.wav, 001.wav … in the order of the lines
-  fm-audio eval --audio manifest.jsonl --speaker anna --similarity self --limit 50"""
+  fm-audio eval --audio manifest.jsonl --speaker anna --similarity self --limit 50
+  fm-audio eval --clone DIR --references manifest.jsonl --imitate 'anna*' --among '*' --limit 10"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +43,11 @@ def parser() -> argparse.ArgumentParser:
     source = made.add_mutually_exclusive_group()
     source.add_argument("--voice", metavar="NAME|DIR", help="a voice by name or folder (the default voice if left out)")
     source.add_argument("--audio", type=Path, metavar="DIR|FILE.jsonl", help="judge these recordings instead of a voice")
+    source.add_argument("--clone", type=Path, metavar="DIR", help="judge this infilling model, which imitates --references")
+    made.add_argument("--references", type=Path, action="append", metavar="FILE.jsonl", help="recordings with text and speaker")
+    made.add_argument("--imitate", action="append", metavar="NAME", help="speakers of the references, also mix_* (default: all)")
+    made.add_argument("--among", action="append", default=[], metavar="NAME", help="more of them to tell the imitated from")
+    made.add_argument("--length", choices=("rate", "learned"), help="how --clone finds the length of what it says")
     made.add_argument("--speaker", metavar="NAME", help="one of the voice's speakers, or of the manifest's")
     made.add_argument("--sentences", metavar="FILE|NAME", help=f"one sentence a line, or {', '.join(SHIPPED)} (the default)")
     made.add_argument("--limit", type=_positive, metavar="N", help="the first N sentences only")
@@ -75,26 +85,111 @@ def _evaluate(given: argparse.Namespace) -> None:
     console = require("rich.console", "the table of results").Console(stderr=given.json, highlight=False)
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no edge to fold at
-    sentences, takes, source = _recorded(given) if given.audio else _spoken(given)
+    _refuse_mixtures(given)
+    cast = _cast(given)
+    sentences, takes, source = _recorded(given) if given.audio else _cloned(given, cast) if given.clone else _spoken(given)
     if given.similarity == "self" and len(sentences.sentences) < 2:
         raise FmAudioError("--similarity self: compares recordings with each other and needs two or more; raise --limit")
     if given.out:
         _make_folder(given.out)
     judges = _judges(given)
     protocol = sentences.judged_by(**judges.recogniser.settings)
-    results = [_judge(label, made, protocol, judges, given.out if not given.audio else None) for label, made in takes]
+    voices = cloning.voices_of(judges.speaker, cast) if judges.speaker and cast else {}
+    results = []
+    for take in takes:
+        heard_by = replace(judges, references=list(voices[take.speaker])) if take.speaker else judges
+        results.append(_judge(take, protocol, heard_by, given.out if not given.audio else None))
     everything = report.as_report(protocol, source, given.threads, results)
+    likenesses = _likenesses(takes, results, voices)
+    if likenesses:
+        everything["likeness"] = [x.report() for x in likenesses]
     if given.out:
         report.save_picture(given.out / "results.png", protocol, results)
         report.save_json(given.out / "results.json", everything)
     console.print(report.table(protocol, results))
+    if likenesses:
+        console.print(cloning.table(likenesses))
     for result in results:
         console.print(report.wrong_sentences(result), markup=False)
     if given.json:
         print(json.dumps(everything, indent=2, ensure_ascii=False))
 
 
-Takes = list[tuple[str, Iterable[Clip]]]
+@dataclass(frozen=True)
+class Take:
+    """All sentences said in one way, lazily: in which setting and, of a cloner, as which speaker."""
+
+    label: str
+    clips: Iterable[Clip]
+    setting: str = ""
+    speaker: str | None = None
+
+
+Takes = list[Take]
+
+
+def _refuse_mixtures(given: argparse.Namespace) -> None:
+    if given.clone and not given.references:
+        raise FmAudioError("--clone: imitates somebody; give --references, a manifest with audio, text and speaker")
+    if given.clone and (given.similarity or given.speaker):
+        raise FmAudioError("--clone: is compared with its references; leave --similarity and --speaker out")
+    if not given.clone and (given.references or given.imitate or given.among or given.length):
+        raise FmAudioError("--references, --imitate, --among and --length: belong to --clone DIR; give it or leave them out")
+
+
+def _settings(given: argparse.Namespace) -> list[Setting]:
+    asked = (given.steps, given.temperature, given.guidance)
+    return [Setting(*chosen) for chosen in product(*(values or [None] for values in asked))]
+
+
+def _cast(given: argparse.Namespace) -> list[cloning.Speaker]:
+    """Whom a cloner imitates, first, and whom they are told from."""
+    if not given.clone:
+        return []
+    imitated = cloning.speakers(given.references, given.imitate or ["*"], given.similarity_clips)
+    names = {who.name for who in imitated}
+    told_from = cloning.speakers(given.references, given.among, given.similarity_clips) if given.among else []
+    return [*imitated, *(who for who in told_from if who.name not in names)]
+
+
+def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple[Protocol, Takes, dict[str, Any]]:
+    """One lazy take of all sentences for each setting and each speaker imitated."""
+    from fm_audio.voices.cloner import load_cloner
+
+    protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
+    cloner = load_cloner(given.clone)
+    imitated = [who for who in cast if any(fnmatchcase(who.name, pattern) for pattern in given.imitate or ["*"])]
+    if len(cast) < 2:
+        raise FmAudioError("--imitate: there is one speaker and nobody to tell them from; name others with --among")
+    takes = [
+        Take(
+            who.name if setting.label == "default" else f"{who.name}, {setting.label}",
+            cloning.imitate(cloner, protocol.sentences, setting, given.seed, who, given.length),
+            setting.label,
+            who.name,
+        )
+        for setting in _settings(given)
+        for who in imitated
+    ]
+    source = {
+        "model": cloner.name,
+        "seed": given.seed,
+        "length": cloner.model.length_rule(given.length),
+        "references": {who.name: str(who.reference) for who in imitated},
+        "told_from": [who.name for who in cast],
+    }
+    return protocol, takes, source
+
+
+def _likenesses(takes: Takes, results: Sequence[Result], voices: dict[str, np.ndarray]) -> list[cloning.Likeness]:
+    """One for each setting of a cloner."""
+    found = []
+    for setting in dict.fromkeys(take.setting for take in takes if take.speaker):
+        heard = {str(t.speaker): r.hearings for t, r in zip(takes, results, strict=True) if t.setting == setting}
+        embedded = {name: [h.embedding for h in hearings if h.embedding is not None] for name, hearings in heard.items()}
+        wrong = rate_interval([h.score.words for hearings in heard.values() for h in hearings])
+        found.append(cloning.likeness(setting, wrong, embedded, voices))
+    return found
 
 
 def _spoken(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]:
@@ -103,9 +198,8 @@ def _spoken(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
     voice = fm_audio.load(given.voice) if given.voice else fm_audio.load()
-    asked = (given.steps, given.temperature, given.guidance)
-    settings = [Setting(*chosen) for chosen in product(*(values or [None] for values in asked))]
-    takes: Takes = [(s.label, clips.speak(voice, protocol.sentences, s, given.seed, given.speaker)) for s in settings]
+    made = [(s, clips.speak(voice, protocol.sentences, s, given.seed, given.speaker)) for s in _settings(given)]
+    takes = [Take(setting.label, spoken) for setting, spoken in made]
     source = {"voice": given.speaker or voice.name, "model": voice.model_name, "seed": given.seed}
     return protocol, takes, source
 
@@ -124,12 +218,12 @@ def _recorded(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any
         protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
         paths = clips.indexed_files(given.audio, len(protocol.sentences))
     recordings = (Clip(clips.read(path)) for path in paths)
-    return protocol, [(given.speaker or given.audio.stem, recordings)], {"audio": str(given.audio), "speaker": given.speaker}
+    return protocol, [Take(given.speaker or given.audio.stem, recordings)], {"audio": str(given.audio), "speaker": given.speaker}
 
 
 def _judges(given: argparse.Namespace) -> Judges:
     judges = Judges(load_recogniser(given.judge, given.language, given.threads))
-    if given.similarity:
+    if given.similarity or given.clone:
         judges.speaker = SpeakerJudge()
     if given.similarity and given.similarity != "self":
         found = clips.references(Path(given.similarity), given.similarity_speaker, given.similarity_clips)
@@ -139,8 +233,9 @@ def _judges(given: argparse.Namespace) -> Judges:
     return judges
 
 
-def _judge(label: str, made: Iterable[Clip], protocol: Protocol, judges: Judges, out: Path | None) -> Result:
+def _judge(take: Take, protocol: Protocol, judges: Judges, out: Path | None) -> Result:
     """All sentences of one setting, written to out/wavs/<label>/000.wav … when they were spoken here."""
+    label, made = take.label, take.clips
     folder = out / "wavs" / label.replace(", ", " ").replace(" ", "-") if out else None
     if folder:
         _make_folder(folder)

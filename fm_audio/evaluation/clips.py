@@ -87,11 +87,12 @@ def indexed_files(folder: Path, count: int) -> list[Path]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a manifest: its number from 1, a recording and, where the corpus has one, the text."""
+    """A line of a manifest: its number from 1, a recording and, where the corpus has them, the text and the speaker."""
 
     number: int
     path: Path
     text: str | None
+    speaker: str | None = None
 
 
 def manifest_lines(path: Path, speaker: str | None = None, limit: int | None = None) -> list[Line]:
@@ -111,7 +112,7 @@ def manifest_lines(path: Path, speaker: str | None = None, limit: int | None = N
         entry = _entry(row, f"{path}, line {number}")
         speakers.add(str(entry.get("speaker")))
         if speaker is None or entry.get("speaker") == speaker:
-            lines.append(Line(number, path.parent / entry["audio"], entry.get("text")))
+            lines.append(Line(number, path.parent / entry["audio"], entry.get("text"), entry.get("speaker")))
     if not lines:
         known = ", ".join(sorted(speakers)) or "no line at all"
         raise FmAudioError(f"manifest {path}: no recording of speaker {speaker!r}; it has {known}")

@@ -1,7 +1,8 @@
 """Speech that was listened to before it is handed over: judge every piece, redraw the bad ones, keep the best with its verdict.
 
 Pieces are what the models are trained on (a sentence or a part of one), so a long text is redrawn only where it went wrong, and
-a judge hears each within the half minute that it sees at once.
+a judge hears each within the half minute that it sees at once. Of a cloned piece several lengths may be drawn at first, of which
+the judge's favourite is kept, or drawn again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fm_audio.voices.cloner import Cloner, Draw
 from fm_audio.voices.voice import Spoken, TimedWord, Voice
 
 T = TypeVar("T")
-REDRAWS = 3
+REDRAWS, MOST_CANDIDATES = 3, 20
 # (factor on the steps, factor on the length) of each redraw; the last stands for all that follow
 LADDER = ((1.0, 1.0), (2.0, 1.0), (2.0, 1.1))
 
@@ -60,16 +61,22 @@ class Checked:
 
 @dataclass
 class Guard:
-    """Draws until the verifier is content, at most `redraws` times after the first; `pieces` tell what happened."""
+    """Draws until the verifier is content, at most `redraws` times after the first; `pieces` tell what happened.
+
+    `candidates` is how many lengths of a piece are drawn at first, where its length is uncertain (`clone`).
+    """
 
     verifier: Verifier
     redraws: int = REDRAWS
+    candidates: int = 1
     pieces: list[Checked] = field(default_factory=list)
     judge_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.redraws <= 100:
             raise FmAudioError(f"redraws: given {self.redraws}; allowed is 0 to 100")
+        if not 1 <= self.candidates <= MOST_CANDIDATES:
+            raise FmAudioError(f"candidates: given {self.candidates}; allowed is 1 to {MOST_CANDIDATES}")
 
     @property
     def ok(self) -> bool:
@@ -90,25 +97,35 @@ class Guard:
         sound: Callable[[T], Audio],
         speed: float | None = 1.0,
         exact: bool = False,
+        lengths: Sequence[float] = (1.0,),
     ) -> T:
-        """The first reading that passes, or else the least bad one (the earliest of equals).
+        """The first reading that passes, or else the least bad one (`Verdict.rank`; the earliest of equals).
 
-        `draw(seed, factor on the steps, factor on the length)`. With `exact` the length stays as it is.
+        `draw(seed, factor on the steps, factor on the length)`. All `lengths`, factors of which the first is the likeliest, are
+        drawn with the first seed and the best of them stands for the first reading. With `exact` the length stays as it is.
         """
         drawn: list[T] = []
         tries: list[Try] = []
-        for number in range(self.redraws + 1):
-            more_steps, longer = LADDER[min(number, len(LADDER)) - 1] if number else (1.0, 1.0)
-            longer = 1.0 if exact else longer
+
+        def attempt(number: int, more_steps: float, longer: float) -> None:
             drawn.append(draw(redrawn_seed(seed, number), more_steps, longer))
             verdict, seconds = timed(lambda: self.verifier.judge(sound(drawn[-1]), text, speed))
             self.judge_seconds += seconds
             tries.append(Try(redrawn_seed(seed, number), more_steps, longer, verdict))
-            if verdict.ok:
+
+        def best() -> int:
+            return min(range(len(tries)), key=lambda k: tries[k].verdict.rank)
+
+        for longer in lengths:
+            attempt(0, 1.0, longer)
+        favourite = tries[best()].longer
+        for number in range(1, self.redraws + 1):
+            if tries[best()].verdict.ok:
                 break
-        kept = min(range(len(tries)), key=lambda k: tries[k].verdict.badness)
-        self.pieces.append(Checked(text, tuple(tries), kept))
-        return drawn[kept]
+            more_steps, longer = LADDER[min(number, len(LADDER)) - 1]
+            attempt(number, more_steps, favourite * (1.0 if exact else longer))
+        self.pieces.append(Checked(text, tuple(tries), best()))
+        return drawn[best()]
 
     def report(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -197,13 +214,20 @@ def clone(
     seconds: float | None = None,
     **how: Any,
 ) -> Audio:
-    """`Cloner.say` with a guard that also listens for the reference's words and, with a speaker judge, for its voice."""
+    """`Cloner.say` with a guard that also listens for the reference's words and, with a speaker judge, for its voice.
+
+    The guard's `candidates` are spread over what the length may be; exact `seconds` leave nothing to choose and refuse them.
+    """
+    if seconds is not None and guard.candidates > 1:
+        raise FmAudioError("candidates: they differ in length, which seconds fixes; give one of the two")
     verifier = replace(guard.verifier, reference_text=reference_text)
     if verifier.speaker is not None:
         verifier = replace(verifier, reference=verifier.speaker.embed(reference))
     guard.verifier = verifier
 
     def keep(piece: str, seed: int, draw: Draw) -> Audio:
-        return guard.best(piece, seed, draw, lambda a: a, speed if seconds is None else None, exact=seconds is not None)
+        if draw.length is None:
+            return guard.best(piece, seed, draw, lambda a: a, None, exact=True)
+        return guard.best(piece, seed, draw, lambda a: a, speed, lengths=draw.length.factors(guard.candidates))
 
     return cloner.say(text, reference, reference_text, speed=speed, seconds=seconds, keep=keep, **how)

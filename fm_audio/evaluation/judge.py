@@ -21,7 +21,7 @@ from fm_audio.evaluation.metrics import (
 from fm_audio.evaluation.protocols import Protocol
 from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.recognisers import Recogniser
-from fm_audio.evaluation.speaker import SpeakerJudge, mutual_similarities, similarities
+from fm_audio.evaluation.speaker import SpeakerEncoder, mutual_similarities, similarities
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Judges:
     """
 
     recogniser: Recogniser
-    speaker: SpeakerJudge | None = None
+    speaker: SpeakerEncoder | None = None
     references: list[np.ndarray] | None = None
     quality: QualityJudge | None = None
 

@@ -140,6 +140,23 @@ def mean_interval(values: Sequence[float], draws: int = 10_000, seed: int = 0, c
     return _interval(numbers.mean(), numbers[_picks(len(numbers), draws, seed)].mean(1), confidence)
 
 
+def grouped_interval(groups: Sequence[Sequence[float]], draws: int = 10_000, seed: int = 0, confidence: float = 0.95) -> Interval:
+    """Mean of the groups' means, with a bootstrap that draws groups and then values within them (Davison and Hinkley 1997, 3.8).
+
+    For values that share a cause, as sentences of one speaker do: what is said is said of other speakers too.
+    """
+    rng, k = np.random.default_rng(seed), len(groups)
+    drawn = np.stack([_means(np.asarray(g, dtype=np.float64), (draws, k), rng) for g in groups])  # group, draw, place
+    picks = rng.integers(0, k, (draws, k))
+    means = np.take_along_axis(drawn, picks[None], 0)[0].mean(1)
+    return _interval(float(np.mean([np.mean(g) for g in groups])), means, confidence)
+
+
+def _means(values: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Means of values drawn again, as many as there are."""
+    return values[rng.integers(0, len(values), (*shape, len(values)))].mean(-1)
+
+
 def proportion_interval(hits: int, count: int, confidence: float = 0.95) -> Interval:
     """hits / count with Wilson's score interval (Wilson 1927), which stays honest at no hit or only hits.
 

@@ -54,7 +54,10 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`ok`, or what is wrong. `suspicions` tell what was weighed, faults or not; `unchecked` what was not looked at, and why."""
+    """`ok`, or what is wrong. `suspicions` tell what was weighed, faults or not; `unchecked` what was not looked at, and why.
+
+    `text_nats`: log P(text as asked | sound) for each of its words; None where the recogniser cannot weigh texts.
+    """
 
     text: str
     heard: str
@@ -62,6 +65,7 @@ class Verdict:
     suspicions: tuple[Suspicion, ...] = ()
     similarity: float | None = None
     unchecked: tuple[str, ...] = ()
+    text_nats: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -71,6 +75,11 @@ class Verdict:
     def badness(self) -> float:
         """About how many words are wrong; 0 when all is well. The least bad of several draws is the best."""
         return sum(f.weight for f in self.faults)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Less is better: what is wrong first, then how unlikely the text is, given the sound."""
+        return self.badness, 0.0 if self.text_nats is None else -self.text_nats
 
     @property
     def summary(self) -> str:
@@ -84,6 +93,7 @@ class Verdict:
             "heard": self.heard,
             "faults": [asdict(f) for f in self.faults],
             "similarity": self.similarity,
+            "text_nats": self.text_nats,
             "unchecked": list(self.unchecked),
         }
 
@@ -121,23 +131,27 @@ class Verifier:
         if any(f.kind == "silent" for f in faults):
             return Verdict(text, "", tuple(faults))
         heard = listen(self.recogniser, audio)
-        suspicions = self._suspicions(asked, heard.text, heard.log_likelihoods)
+        suspicions, nats = self._suspicions(asked, heard.text, heard.log_likelihoods)
         faults += [_word_fault(s.difference) for s in suspicions if s.is_fault]
         similarity, unchecked = self._similarity(audio)
         if similarity is not None and similarity < self.least_similarity:
             detail = f"another speaker: similarity {similarity:.2f} to the reference, {self.least_similarity:g} is the least"
             faults.append(Fault("speaker", detail, weight=2.0))
-        return Verdict(text, heard.text, tuple(faults), tuple(suspicions), similarity, unchecked)
+        return Verdict(text, heard.text, tuple(faults), tuple(suspicions), similarity, unchecked, nats)
 
-    def _suspicions(self, asked: Written, heard: str, weigh: Callable[[Sequence[str]], list[float]] | None) -> list[Suspicion]:
+    def _suspicions(
+        self, asked: Written, heard: str, weigh: Callable[[Sequence[str]], list[float]] | None
+    ) -> tuple[list[Suspicion], float | None]:
+        """What was weighed, and the nats for each word of the text as asked."""
         got = spoken_words(heard, self.language)
         reference = spoken_words(self.reference_text, self.language).words
         found = differences(asked.words, got.words, reference, self.language, self.words.distance)
         if weigh is None:
-            return [Suspicion(d, None, d.distance >= self.words.alone) for d in found]
+            return [Suspicion(d, None, d.distance >= self.words.alone) for d in found], None
         hidden = _hidden_faults(asked)
         texts = [_as_heard(asked, got, d) for d in found] + [text for _, text in hidden]
         base, as_heard, *others = weigh([" ".join(asked.span(0, len(asked.words))), heard, *texts])
+        nats_of_text = base / len(asked.words)
         if not found:  # another writing of the same sounds
             base = max(base, as_heard)
         evidence = [other - base for other in others]
@@ -146,7 +160,7 @@ class Verifier:
             nats = EDGE_NATS if d.kind in ADDITIONS and d.start == len(asked.words) else nats
             suspicions.append(Suspicion(d, nats, nats >= self._least(d, len(asked.words))))
         if any(s.is_fault for s in suspicions):  # what was not heard is in doubt where what was heard is wrong
-            return suspicions
+            return suspicions, nats_of_text
         hidden_evidence = zip(hidden, evidence[len(found) :], strict=True)
         weighed = [(nats - self._least(d, len(asked.words), hidden=True), nats, d) for (d, _), nats in hidden_evidence]
         for kind in ("missing", "repeated"):  # of the faults that were not heard, the likeliest of either kind
@@ -154,7 +168,7 @@ class Verifier:
             if of_kind:
                 above, nats, difference = max(of_kind, key=lambda w: w[0])
                 suspicions.append(Suspicion(difference, nats, above >= 0))
-        return suspicions
+        return suspicions, nats_of_text
 
     def _least(self, d: Difference, words: int, hidden: bool = False) -> float:
         """The evidence that makes a difference a fault."""

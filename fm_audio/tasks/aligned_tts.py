@@ -20,7 +20,7 @@ from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.encoders.aligned_text import AlignedText, EncodedSymbols
-from fm_audio.encoders.alignment import alignment_log_likelihood, monotonic_alignment
+from fm_audio.encoders.alignment import aligned_durations
 from fm_audio.encoders.pitch import FramePitch
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.path import Path
@@ -127,8 +127,7 @@ class AlignedTTS(nn.Module):
         """Frames per symbol: the corpus's where it has them, else the most likely monotonic alignment to the mean."""
         durations, found = batch.durations_frames, ~batch.has_durations
         if found.any():
-            likelihood = alignment_log_likelihood(encoded.mean[found], batch.mel[found])
-            path = monotonic_alignment(likelihood, batch.symbols_mask[found], batch.mask[found])
+            path = aligned_durations(encoded.mean[found], batch.symbols_mask[found], batch.mel[found], batch.mask[found])
             durations = durations.clone()
             durations[found] = path.to(durations)
         return durations

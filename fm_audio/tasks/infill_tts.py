@@ -3,53 +3,45 @@
     cond.frames = [ visible mel, zeros where hidden | text laid along the frames ],   loss on hidden frames only
 
 Voicebox (Le et al. 2023, arXiv 2306.15687), E2-TTS, F5-TTS (Chen et al. 2024, arXiv 2410.06885), ZipVoice (2025). In training a
-span of 70 to 100 % of each clip is hidden; the visible part is dropped with `drop_visible`, everything with `drop_all`.
+span of `least_hidden` to 100 % of a clip is hidden; what is visible is dropped with `drop_visible`, everything with `drop_all`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.data.text.frontend import COMMON_SYMBOLS, FrontEnd
-from fm_audio.encoders.filler_text import FillerText
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.encoders.alignment import aligned_durations
+from fm_audio.encoders.filler_text import FILLS, FillerText
+from fm_audio.encoders.length import Length, LengthPredictor, hidden_share, partners
+from fm_audio.encoders.timed_text import TimedText
+from fm_audio.encoders.voice import VoiceVector
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw, uniforms
+from fm_audio.tasks.infill_requests import LENGTHS, InfillRequest, spoken_symbols, symbols_of_parts
 from fm_audio.tasks.speech_requests import Example
-from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
+from fm_audio.types import Cond, FmAudioError, Mask, length_mask
 
-
-@dataclass(frozen=True)
-class InfillRequest:
-    """Say `text` as `reference`, normalised log-mel (n bands) of someone saying `reference_text`, is said.
-
-    `frames` fixes the length of the answer; otherwise it is spoken at the reference's rate of symbols, times `speed`. What comes
-    after the answer may be given too: `after` (k bands), which says `after_text`. Either side may be empty, and so may `text`
-    when `frames` are given.
-    """
-
-    text: str
-    reference: Float[Tensor, "n d"]
-    reference_text: str
-    seed: int = 0
-    speed: float = 1.0
-    frames: int | None = None
-    after: Float[Tensor, "k d"] | None = None
-    after_text: str = ""
+LENGTH_SHARE = 0.01  # of the length's loss: it is steep where it is sure, and all gradients are clipped as one
+RATE_SPREAD = 0.1  # how far the reference's rate is taken to be from the answer's: one standard deviation of the logarithm
 
 
 class InfillTTS(nn.Module):
-    """`backbone` (a `types.Backbone`) needs no vector and no tokens: the voice is in the frames.
+    """`fill` says how the text lies along the frames: "filled" and "stretched" are those of `FillerText`, whose sizes are
+    `text_width` and `text_layers` (`mask_filler` too); "aligned" follows durations (`TimedText`; `text_heads`, `dropout`).
 
-    `fill`, `mask_filler`, `text_width` and `text_layers` are those of `FillerText`.
+    `frames_per_token` sizes the patches that the backbone sees. With `voice_width`, which "aligned" needs, a vector of what is
+    visible goes to the backbone (a `types.Backbone`, which must take that vector width) and to aligned text. `learned_length`
+    trains a `LengthPredictor` along.
     """
 
     def __init__(
@@ -65,29 +57,91 @@ class InfillTTS(nn.Module):
         drop_visible: float = 0.3,
         drop_all: float = 0.2,
         time_law: TimeLaw | None = None,
+        frames_per_token: int = 1,
+        voice_width: int = 0,
+        text_heads: int = 4,
+        dropout: float = 0.1,
+        learned_length: bool = False,
     ):
         super().__init__()
         for name, share in (("least_hidden", least_hidden), ("drop_visible", drop_visible), ("drop_all", drop_all)):
             if not 0 <= share <= 1:
                 raise FmAudioError(f"InfillTTS: {name} is {share}; give a share from 0 to 1")
+        if fill not in (*FILLS, "aligned"):
+            raise FmAudioError(f"InfillTTS: fill is {fill!r}; give one of {', '.join(FILLS)}, aligned")
+        if fill == "aligned" and not voice_width:
+            raise FmAudioError("InfillTTS: aligned text is read in a voice; give voice_width, for example 64")
         self.spec, self.frontend = spec, frontend
         self.least_hidden, self.drop_visible, self.drop_all = least_hidden, drop_visible, drop_all
-        self.text = FillerText(len(frontend.symbols), text_width, text_layers, fill, mask_filler)
-        port = MelPort(spec.bands, backbone.width, spec.bands + text_width)  # type: ignore[arg-type]
+        symbols = len(frontend.symbols)
+        self.text: FillerText | TimedText
+        if fill == "aligned":
+            self.text = TimedText(symbols, spec.bands, voice_width, text_width, text_layers, text_heads, dropout)
+        else:
+            self.text = FillerText(symbols, text_width, text_layers, fill, mask_filler)
+        self.voice = VoiceVector(spec.bands, voice_width) if voice_width else None
+        self.lengths = LengthPredictor(symbols) if learned_length else None
+        width: Any = backbone.width
+        port = MelPort(spec.bands, width, spec.bands + self.text.width, frames_per_token)
         self.head = FlowHead(backbone, {"mel": port}, time_law=time_law)
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """{"loss"}: flow matching on hidden frames."""
+        """The "loss" and its parts: "flow" matching on hidden frames; with aligned text "prior" and "duration" of `TimedText`;
+        with a learned length its "length", a negative log likelihood that counts for little (`LENGTH_SHARE`).
+        """
         hidden = hidden_span(batch.mask, self.least_hidden, generator)
         b, device = len(batch), batch.mask.device
         dropped = uniforms(b, False, generator, device) < self.drop_all
         unseen = dropped | (uniforms(b, False, generator, device) < self.drop_visible)
-        visible = batch.mel.masked_fill((hidden | ~batch.mask | unseen[:, None])[..., None], 0.0)
-        cond = self._cond(visible, batch.symbols, batch.mask, dropped)
-        return {"loss": self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)}
+        seen = batch.mask & ~hidden & ~unseen[:, None]
+        visible = batch.mel.masked_fill(~seen[..., None], 0.0)
+        voice = None if self.voice is None else self.voice(visible, seen)
+        durations, known, parts = batch.durations_frames, batch.has_durations, {}
+        if isinstance(self.text, TimedText):
+            assert voice is not None
+            encoded = self.text.encode(batch.symbols, batch.symbols_mask, voice)
+            durations, known = self._align(batch, encoded.mean), torch.ones_like(known)
+            parts = self.text.losses(encoded, durations, batch.symbols_mask, batch.mel, batch.mask)
+            text = self.text(encoded, durations, batch.mask, dropped)
+        else:
+            text = self.text(batch.symbols, batch.mask, dropped)
+        cond = Cond(frames=torch.cat([visible, text], -1), vector=voice)
+        parts["flow"] = self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)
+        loss = torch.stack(list(parts.values())).sum()
+        if self.lengths is not None:
+            parts["length"] = self._length_loss(self.lengths, batch, hidden, durations, known, unseen)
+            loss = loss + LENGTH_SHARE * parts["length"]
+        return {"loss": loss, **parts}
 
-    def _cond(self, visible: Frames, symbols: Tensor, mask: Mask, dropped: Bool[Tensor, "b"] | None = None) -> Cond:
-        return Cond(frames=torch.cat([visible, self.text(symbols, mask, dropped)], -1))
+    @torch.no_grad()
+    def _align(self, batch: SpeechBatch, mean: Float[Tensor, "b m d"]) -> Int[Tensor, "b m"]:
+        """Frames per symbol: the corpus's where it has them, else the most likely monotonic alignment to the means."""
+        durations, found = batch.durations_frames, ~batch.has_durations
+        if found.any():
+            path = aligned_durations(mean[found], batch.symbols_mask[found], batch.mel[found], batch.mask[found])
+            durations = durations.clone()
+            durations[found] = path.to(durations)
+        return durations
+
+    @staticmethod
+    def _length_loss(
+        lengths: LengthPredictor,
+        batch: SpeechBatch,
+        hidden: Mask,
+        durations: Int[Tensor, "b m"],
+        known: Bool[Tensor, "b"],
+        unseen: Bool[Tensor, "b"],
+    ) -> Tensor:
+        """The hidden part from the visible one, where durations are known; else the whole clip from another of its speaker."""
+        weights = lengths.weights(batch.symbols, batch.symbols_mask)
+        share = torch.where(known[:, None], hidden_share(durations, hidden), 1.0)
+        frames, weight = batch.mask.sum(1).float(), weights.sum(1)
+        hidden_frames = torch.where(known, hidden.sum(1).float(), frames)
+        other = torch.tensor(partners(batch.speakers), device=known.device)
+        has_other = other != torch.arange(len(batch), device=known.device)
+        other_weight = torch.where(known, weight - (weights * share).sum(1), weight[other] * has_other)
+        other_frames = torch.where(known, frames - hidden_frames, frames[other] * has_other)
+        return lengths.loss(weights, share, hidden_frames, other_weight * ~unseen, other_frames * ~unseen)
 
     @torch.inference_mode()
     def generate(
@@ -108,43 +162,108 @@ class InfillTTS(nn.Module):
         device = self.text.embedding.weight.device
         before = request.reference.to(device).float()
         after = before[:0] if request.after is None else request.after.to(device).float()
-        texts = (t.strip() for t in (request.reference_text, request.text, request.after_text))
-        ids = self.frontend.encode(" ".join(t for t in texts if t)).ids
-        frames = request.frames or self.frames_for(request)
+        frames = request.frames or self.length(request).frames
+        if isinstance(self.text, TimedText):
+            parts = symbols_of_parts(self.frontend, request.texts, [len(before) > 0, True, len(after) > 0])
+        else:  # one text, as the published models read it
+            parts = [self.frontend.encode(" ".join(t for t in request.texts if t)).ids]
+        ids = [i for part in parts for i in part]
         total = len(before) + frames + len(after)
         if total < len(ids):
             raise FmAudioError(f"{len(ids)} symbols do not fit into {total} frames; ask for more seconds or a lower speed")
-        return self._fill(before, frames, after, torch.tensor(ids, device=device), request.seed, sampling)
+        symbols, counts = torch.tensor(ids, device=device), [len(p) for p in parts]
+        return self._fill(before, frames, after, symbols, request.seed, sampling, counts)
 
     @torch.inference_mode()
-    def _fill(self, before: Tensor, frames: int, after: Tensor, symbols: Tensor, seed: int, sampling: Sampling) -> Tensor:
-        """So many frames between (n bands) and (k bands), to the symbols (m,) of all three."""
-        seen = len(before)
-        mask = length_mask(torch.tensor([seen + frames + len(after)], device=before.device))
+    def _fill(
+        self,
+        before: Tensor,
+        frames: int,
+        after: Tensor,
+        symbols: Tensor,
+        seed: int,
+        sampling: Sampling,
+        counts: Sequence[int] = (),
+        durations: Tensor | None = None,
+    ) -> Tensor:
+        """So many frames between (n bands) and (k bands), to the symbols (m,) of all three.
+
+        Aligned text needs the number of symbols in each of the three, or the durations (m,) of all symbols.
+        """
+        start = len(before)
+        mask = length_mask(torch.tensor([start + frames + len(after)], device=before.device))
+        at = torch.arange(mask.shape[1], device=before.device)[None]
+        seen = (at < start) | (at >= start + frames)
         visible = torch.cat([before, before.new_zeros(frames, self.spec.bands), after])[None]
-        cond = self._cond(visible, symbols[None], mask)
-        null = self._cond(torch.zeros_like(visible), symbols[None], mask, torch.ones_like(mask[:, 0]))
-        return self.head.sample(mask, cond, sampling, [seed], null=null)[0, seen : seen + frames]
+        voice = None if self.voice is None else self.voice(visible, seen)
+        null_voice = None if voice is None else torch.zeros_like(voice)
+        everything = torch.ones_like(mask[:, 0])
+        if isinstance(self.text, TimedText):
+            assert voice is not None
+            encoded = self.text.encode(symbols[None], torch.ones_like(symbols[None], dtype=torch.bool), voice)
+            if durations is None:
+                laid = self.text.durations(encoded, counts, (start, frames, len(after)), visible)
+            else:
+                laid = durations[None]
+            text = self.text(encoded, laid, mask)
+            null_text = torch.zeros_like(text)
+        else:
+            text, null_text = self.text(symbols[None], mask), self.text(symbols[None], mask, everything)
+        cond = Cond(frames=torch.cat([visible, text], -1), vector=voice)
+        null = Cond(frames=torch.cat([torch.zeros_like(visible), null_text], -1), vector=null_voice)
+        return self.head.sample(mask, cond, sampling, [seed], null=null)[0, start : start + frames]
 
     def examples(self, batch: SpeechBatch, count: int, sampling: Sampling) -> list[Example]:
         """The first clips of a batch, to look at: their first 30 % as recorded, the rest generated."""
         shown = []
+        known = self._known_durations(batch)
         for i in range(count):
             mel, symbols = batch.mel[i, batch.mask[i]].float(), batch.symbols[i, batch.symbols_mask[i]]
             seen = round(0.3 * len(mel))
-            rest = self._fill(mel[:seen], len(mel) - seen, mel[:0], symbols, i, sampling)
-            shown.append(Example(torch.cat([mel[:seen], rest]), None))
+            durations = None if known is None else known[i, batch.symbols_mask[i]]
+            rest = self._fill(mel[:seen], len(mel) - seen, mel[:0], symbols, i, sampling, durations=durations)
+            shown.append(Example(torch.cat([mel[:seen], rest]), durations))
         return shown
 
-    def frames_for(self, request: InfillRequest) -> int:
-        """Frames for the text at the reference's rate of spoken symbols (phones or letters; pauses are not counted)."""
-        said, to_say = (spoken_symbols(self.frontend, t) for t in (request.reference_text, request.text))
-        return max(1, round(len(request.reference) * to_say / said / request.speed))
+    @torch.inference_mode()
+    def _known_durations(self, batch: SpeechBatch) -> Tensor | None:
+        """How the recordings are aligned, (b m), where the text lies by durations."""
+        if not isinstance(self.text, TimedText) or self.voice is None:
+            return None
+        encoded = self.text.encode(batch.symbols, batch.symbols_mask, self.voice(batch.mel, batch.mask))
+        return self._align(batch, encoded.mean)
 
+    def length(self, request: InfillRequest) -> Length:
+        """Frames for the text and how sure they are, by the rule that is asked for.
 
-def spoken_symbols(frontend: FrontEnd, text: str) -> int:
-    """How many symbols of a text are sounds or letters rather than edges, spaces and punctuation; at least 1."""
-    return max(1, sum(s not in COMMON_SYMBOLS for s in frontend.encode(text).symbols))
+        Raises FmAudioError for rules that there are not, or that this model has not learned.
+        """
+        rule = self.length_rule(request.length)
+        if rule == "rate" or self.lengths is None:
+            said, to_say = (spoken_symbols(self.frontend, t) for t in (request.reference_text, request.text))
+            return Length(max(1, round(len(request.reference) * to_say / said / request.speed)), RATE_SPREAD)
+        return self._learned_length(self.lengths, request)
+
+    def length_rule(self, asked: str | None) -> str:
+        """The rule that is asked for, the learned one where None is asked for and the model has it."""
+        if asked is None:
+            return LENGTHS[self.lengths is not None]
+        if asked not in LENGTHS:
+            raise FmAudioError(f"length: {asked!r} is no rule; give {' or '.join(LENGTHS)}")
+        if asked == "learned" and self.lengths is None:
+            raise FmAudioError("length: this model was trained without learned_length; ask for rate")
+        return asked
+
+    @torch.inference_mode()
+    def _learned_length(self, lengths: LengthPredictor, request: InfillRequest) -> Length:
+        seen = request.seen_frames
+        parts = symbols_of_parts(self.frontend, request.texts, [seen[0] > 0, True, seen[1] > 0])
+        device = self.text.embedding.weight.device
+        symbols = torch.tensor([[i for part in parts for i in part]], device=device)
+        weights = lengths.weights(symbols, torch.ones_like(symbols, dtype=torch.bool))[0]
+        before, mine, after = (w.sum()[None] for w in weights.split([len(p) for p in parts]))
+        mean, variance = lengths(mine, before + after, torch.tensor([float(sum(seen))], device=device))
+        return Length(max(len(parts[1]), round(float(mean.exp()) / request.speed)), float(variance.sqrt()))
 
 
 def hidden_span(mask: Mask, least: float, generator: torch.Generator | None = None) -> Mask:

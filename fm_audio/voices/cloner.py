@@ -16,8 +16,10 @@ from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.data.text.sentences import split_sentences
+from fm_audio.encoders.length import Length
 from fm_audio.flow.sampling import Sampling
-from fm_audio.tasks.infill_tts import InfillRequest, InfillTTS, spoken_symbols
+from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
+from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
 from fm_audio.voices.find import device_named, load_vocoder
 
@@ -37,8 +39,20 @@ class _Part:
     pause_seconds: float = 0.0
 
 
-Draw = Callable[[int, float, float], Audio]
-"""One reading of a part: (seed, factor on the steps, factor on the length) -> its sound."""
+@dataclass(frozen=True)
+class Draw:
+    """How to draw readings of a part: (seed, factor on the steps, factor on the length) -> its sound.
+
+    `length` is what factor 1 stands for, and how sure it is; None where exact seconds were asked for.
+    """
+
+    reading: Callable[[int, float, float], Audio]
+    length: Length | None
+
+    def __call__(self, seed: int, more_steps: float = 1.0, longer: float = 1.0) -> Audio:
+        return self.reading(seed, more_steps, longer)
+
+
 Keep = Callable[[str, int, Draw], Audio]
 """Who chooses among readings: (text of the part, the seed it is drawn with first, how to draw it) -> the one to keep."""
 
@@ -67,12 +81,13 @@ class Cloner:
         seconds: float | None = None,
         progress: Callable[[float], None] | None = None,
         keep: Keep | None = None,
+        length: str | None = None,
     ) -> Audio:
         """Text of any length in the reference's voice. `reference_text` is what the reference says, word for word.
 
         Long texts are spoken in pieces that cross-fade; `<break 750ms>` is a silence of exactly that length; `seconds` asks for
-        an exact total. `keep` may redraw each piece, as `fm_audio.evaluation.guard` does. Raises FmAudioError on bad references
-        and unreadable texts.
+        an exact total, otherwise `length` names the rule ("rate" or "learned", as in `InfillRequest`). `keep` may draw each piece
+        several times, as `fm_audio.evaluation.guard` does. Raises FmAudioError on bad references and unreadable texts.
         """
         sampling = self.sampling.changed(steps=steps, guidance=guidance, temperature=temperature)
         if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
@@ -80,15 +95,16 @@ class Cloner:
         samples, gain = self._prepared(reference)
         mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self.device))[0]
         parts = self._parts(text, reference_text, len(mel))
-        frames = self._frames(parts, mel, reference_text, speed, seconds)
+        asked = InfillRequest("", mel, reference_text, speed=speed, length=length)
+        lengths = self._lengths(parts, asked) if seconds is None else self._shares(parts, seconds)
         waves: list[np.ndarray] = []
-        for i, (part, length) in enumerate(zip(parts, frames, strict=True)):
+        for i, (part, found) in enumerate(zip(parts, lengths, strict=True)):
             if not part.text:
                 waves.append(np.zeros(self.spec.samples_of_seconds(part.pause_seconds), np.float32))
             else:
-                request = InfillRequest(part.text, mel, reference_text, seed_of_part(seed, i), frames=length)
-                draw = partial(self._draw, request, sampling, gain)
-                waves.append((keep(part.text, request.seed, draw) if keep else draw(request.seed, 1.0, 1.0)).samples)
+                request = replace(asked, text=part.text, seed=seed_of_part(seed, i), frames=found.frames)
+                draw = Draw(partial(self._draw, request, sampling, gain), found if seconds is None else None)
+                waves.append((keep(part.text, request.seed, draw) if keep else draw(request.seed)).samples)
             if progress is not None:
                 progress((i + 1) / len(parts))
         wave = self._joined(parts, waves)
@@ -131,20 +147,19 @@ class Cloner:
             raise FmAudioError(f"text: {text[:40]!r} has no words to say; write a sentence")
         return parts
 
-    def _frames(
-        self, parts: list[_Part], mel: torch.Tensor, reference_text: str, speed: float, seconds: float | None
-    ) -> list[int]:
-        """Frames of each part's answer; 0 for pauses. Together with pauses and cross-fades they make `seconds`."""
-        if seconds is None:
-            asked = [InfillRequest(p.text, mel, reference_text, speed=speed) for p in parts]
-            return [self.model.frames_for(r) if r.text else 0 for r in asked]
+    def _lengths(self, parts: list[_Part], asked: InfillRequest) -> list[Length]:
+        """Of each part's answer, by the rule that is asked for; none of pauses."""
+        return [self.model.length(replace(asked, text=p.text)) if p.text else Length(0, 0.0) for p in parts]
+
+    def _shares(self, parts: list[_Part], seconds: float) -> list[Length]:
+        """Frames of each part by its symbols; together with pauses and cross-fades they make `seconds`."""
         symbols = np.array([spoken_symbols(self.model.frontend, p.text) if p.text else 0 for p in parts])
         spoken = seconds - sum(p.pause_seconds for p in parts) + FADE_SECONDS * self._fades(parts)
         total = self.spec.frames_of_seconds(spoken)
         if total < symbols.sum():
             raise FmAudioError(f"seconds: given {seconds}; that leaves {spoken:.2f} s for {symbols.sum()} symbols; ask for more")
         ends = np.round(np.cumsum(symbols) / symbols.sum() * total).astype(int)
-        return np.diff(ends, prepend=0).tolist()
+        return [Length(frames, 0.0) for frames in np.diff(ends, prepend=0).tolist()]
 
     @staticmethod
     def _fades(parts: list[_Part]) -> int:

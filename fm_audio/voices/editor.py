@@ -16,7 +16,7 @@ import torch
 
 from fm_audio.audio import Audio, resample
 from fm_audio.flow.sampling import Sampling
-from fm_audio.tasks.infill_tts import InfillRequest, spoken_symbols
+from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.types import FmAudioError
 from fm_audio.voices.aligner import Aligner, written_words
 from fm_audio.voices.cloner import SPAN_SECONDS, Cloner, loud_enough, seed_of_part

@@ -43,6 +43,7 @@ def nodes(part: Any) -> list[dict[str, Any]]:
 
 def test_there_are_recipes() -> None:
     wanted = {f"aligned_tts/{name}.yaml" for name in ("smoke", "ljspeech", "vctk", "taught", "asterisk")}
+    wanted |= {f"infill_tts/{name}.yaml" for name in ("smoke", *INFILLING)}
     assert wanted <= set(NAMES)
 
 
@@ -212,3 +213,64 @@ def test_the_smoke_recipe_of_infilling_trains_and_clones(smoke_data: Path, tmp_p
     cloner = load_cloner(tmp_path / "model")
     tone = Audio(torch.linspace(0, 2000, 36_000).sin().numpy(), 24_000)
     assert cloner.say("red moon", tone, "blue sun", steps=1).seconds > 0.5
+
+
+INFILLING = ("libritts_dit", "libritts_multirate", "emilia_dit", "taught")
+SMALL = {"text_width": 16, "text_layers": 1, "text_heads": 2, "width": 32, "heads": 2, "position_groups": 4}
+
+
+def shrunk(part: Any) -> Any:
+    """The same model with numbers that a test can afford; a list of layers keeps its length."""
+    if isinstance(part, dict):
+        layers = {"layers": [1] * len(part["layers"]) if isinstance(part["layers"], list) else 2} if "layers" in part else {}
+        return {k: SMALL.get(k, shrunk(v)) for k, v in part.items()} | layers
+    return part
+
+
+@pytest.mark.parametrize("name", INFILLING)
+def test_an_infilling_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, smoke_data: Path) -> None:
+    from fm_audio.audio import AudioSpec
+    from fm_audio.checkpoint import instantiate
+    from fm_audio.data.speech import SpeechDataModule
+
+    text = (ROOT / f"recipes/infill_tts/{name}.yaml").read_text()
+    recipe = yaml.safe_load(text)
+    node = recipe["model"]["init_args"]["task"]
+    node["init_args"] |= {"spec": recipe["spec"], "frontend": recipe["frontend"]}
+    with torch.device("meta"):
+        millions = sum(p.numel() for p in instantiate(node).parameters()) / 1e6
+    told = re.search(r"(\d+) M parameters", text)
+    assert told is None or round(millions) == int(told[1])
+    small: Any = instantiate(shrunk(node))
+    cuts = [str(smoke_data / "data/smoke/cuts.jsonl.gz")]
+    data = SpeechDataModule(cuts, [], AudioSpec(**recipe["spec"]), small.frontend, batch_seconds=8.0, buckets=2)
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    parts = small.loss(batch, torch.Generator().manual_seed(0))
+    parts["loss"].backward()
+    assert {"flow", "length"} <= set(parts) and all(v.isfinite() for v in parts.values())
+
+
+@pytest.mark.slow
+def test_aligned_infilling_trains_draws_goes_on_and_clones(smoke_data: Path, tmp_path: Path) -> None:
+    """The recipe for two cores, small, by the command line: pictures at validation, averaged weights, and speech in the end."""
+    from fm_audio.audio import Audio
+    from fm_audio.voices.cloner import load_cloner
+
+    def change(recipe: dict[str, Any]) -> None:
+        arguments = recipe["model"]["init_args"]
+        arguments["task"] = shrunk(arguments["task"])
+        arguments["total_steps"] = recipe["trainer"]["max_steps"] = 20
+        recipe["trainer"]["val_check_interval"] = recipe["trainer"]["callbacks"][1]["init_args"]["every_n_train_steps"] = 10
+        data = {"cuts": ["data/smoke/cuts.jsonl.gz"], "validation_cuts": ["data/smoke/validation.jsonl.gz"], "batch_seconds": 8}
+        recipe["data"]["init_args"] |= data
+
+    recipe = recipe_with(tmp_path / "taught.yaml", change, ROOT / "recipes/infill_tts/taught.yaml")
+    for steps in ("10", "20"):
+        arguments = ["fit", "--config", str(recipe), "--trainer.max_steps", steps, "--ckpt_path", "last"]
+        assert command(arguments, smoke_data) == 0, (smoke_data / "output.txt").read_text()[-3000:]
+    assert command(["export", "runs/infill_taught", str(tmp_path / "model")], smoke_data) == 0
+    cloner = load_cloner(tmp_path / "model")
+    tone = Audio(torch.linspace(0, 2000, 36_000).sin().numpy(), 24_000)
+    assert cloner.model.length_rule(None) == "learned"
+    assert cloner.say("red moon", tone, "blue sun", steps=1).seconds > 0.2

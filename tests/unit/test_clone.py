@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from fm_audio.audio import Audio, load_audio
 from fm_audio.cli import main
+from fm_audio.evaluation import recognisers, speaker, verify
 from fm_audio.evaluation.guard import Guard, clone
 from fm_audio.evaluation.sound import SoundLimits
 from fm_audio.evaluation.verify import Verifier
@@ -172,6 +173,34 @@ def test_a_guard_listens_to_every_piece_and_for_the_reference(cloner: Cloner, re
     n = cloner.spec.samples_of_frames(1) * round(len(plain.samples) / 3 / cloner.spec.hop_samples)
     assert len(audio.samples) == len(plain.samples) and np.array_equal(audio.samples[-n:], plain.samples[-n:])
     assert not np.array_equal(audio.samples, plain.samples), "the first piece was drawn again"
+
+
+def test_candidates_are_lengths_around_the_rule(cloner: Cloner, reference: Audio) -> None:
+    limits = SoundLimits(-1e9, -1e9, 1e9, 1e9, 1e9, 1.0, 1e9, (0.0, 1e9))
+    guard = Guard(Verifier(Scripted("say", "say it", "it"), sound=limits), redraws=0, candidates=3)
+    audio = clone(cloner, "Say it.", reference, SAID, guard, seed=4, steps=1)
+    plain = cloner.say("Say it.", reference, SAID, seed=4, steps=1, length="rate")
+    [piece] = guard.pieces
+    factors = [t.longer for t in piece.tries]
+    assert guard.ok and piece.kept == 1 and factors[0] == 1 and factors[1] < 1 < factors[2]
+    assert len(audio.samples) / len(plain.samples) == pytest.approx(factors[1], abs=0.02)
+    with pytest.raises(FmAudioError, match="candidates"):
+        clone(cloner, "Say it.", reference, SAID, guard, seconds=1.0)
+    with pytest.raises(FmAudioError, match="learned_length"):
+        cloner.say("Say it.", reference, SAID, length="learned")
+
+
+def test_the_command_ranks_candidates(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: Scripted("it", "say it"))
+    monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
+    monkeypatch.setattr(speaker, "installed_judge", lambda: None)
+    arguments = ["clone", "Say it.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model), "--json"]
+    assert main([*arguments, "-o", str(tmp_path / "x.wav"), "--steps", "1", "--candidates", "2", "--redraws", "0"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    [piece] = report["verification"]["pieces"]
+    assert piece["ok"] and piece["kept"] == 1 and len(piece["tries"]) == 2 and report["length"] == "rate"
 
 
 def test_the_command_reports_what_it_cloned(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from lhotse.recipes.emilia import prepare_emilia
 
-from data_prep import asterisk_prompts, librispeech, libritts, ljspeech, vctk
+from data_prep import asterisk_prompts, emilia, librispeech, libritts, ljspeech, vctk
 from data_prep.shar import export
 from data_prep.taught import Plan, teach
 from data_prep.teachers import Spoken
@@ -70,6 +71,27 @@ def asterisk_tree(raw: Path) -> None:
     (sounds / "digits" / "1.sln16").write_bytes(raw_samples.tobytes())
 
 
+def emilia_entry(name: str, **more: object) -> str:
+    folder = "EN_B00000/EN_B00000_S00001/mp3"
+    entry = {"id": name, "wav": f"{folder}/{name}.mp3", "text": f" Said in {name}.", "speaker": "EN_B00000_S00001"}
+    return json.dumps(entry | {"language": "en", "dnsmos": 3.3} | more)
+
+
+def emilia_tree(raw: Path) -> None:
+    """As Lhotse's recipe reads it: lists of lines."""
+    here, gone = "EN_B00000_S00001_W000001", "EN_B00000_S00001_W000002"
+    write(raw / "raw" / "EN" / "EN_B00000.jsonl", f"{emilia_entry(here)}\n{emilia_entry(gone)}\n")
+    speech(raw / "raw" / "EN" / "EN_B00000/EN_B00000_S00001/mp3" / f"{here}.mp3", 24_000)
+
+
+def emilia_unpacked(raw: Path) -> None:
+    """As its tar files unpack: a file beside each recording."""
+    here, gone = "EN_B00000_S00001_W000001", "EN_B00000_S00001_W000002"
+    for name in (here, gone):
+        write(raw / "EN" / "EN-B000000" / f"{name}.json", emilia_entry(name))
+    speech(raw / "EN" / "EN-B000000" / f"{here}.mp3", 24_000)
+
+
 @pytest.mark.parametrize(
     "script, tree, speaker, text, licence",
     [
@@ -78,6 +100,8 @@ def asterisk_tree(raw: Path) -> None:
         (libritts, libritts_tree, "84", "Maximilian.", "CC-BY-4.0"),
         (librispeech, librispeech_tree, "121", "also a popular contrivance", "CC-BY-4.0"),
         (asterisk_prompts, asterisk_tree, "allison", "Activated.", "CC-BY-SA-3.0"),
+        (emilia, emilia_tree, "EN_B00000_S00001", "Said in EN_B00000_S00001_W000001.", "CC-BY-NC-4.0"),
+        (emilia, emilia_unpacked, "EN_B00000_S00001", "Said in EN_B00000_S00001_W000001.", "CC-BY-NC-4.0"),
     ],
 )
 def test_published_layouts(tmp_path, script, tree, speaker, text, licence):
@@ -91,6 +115,32 @@ def test_published_layouts(tmp_path, script, tree, speaker, text, licence):
     assert not report["synthetic"] and report["found"] == len(cuts) + 1  # one entry has no audio
     assert sum(map(len, report["dropped"].values())) == 1
     assert len(wave_of_cut(cuts[0], 24_000)) == pytest.approx(24_000, abs=1)
+
+
+def test_lhotse_reads_the_same_of_emilia(tmp_path):
+    emilia_tree(tmp_path / "raw")
+    emilia.main([str(tmp_path / "raw"), str(tmp_path / "out")])
+    [theirs] = prepare_emilia(tmp_path / "raw", "en", 1)
+    [ours] = load_cuts(tmp_path / "out" / "cuts.jsonl.gz")
+    assert ours.id == theirs.id and ours.supervisions[0].speaker == theirs.supervisions[0].speaker
+    assert ours.supervisions[0].text == theirs.supervisions[0].text.strip()
+    assert ours.duration == pytest.approx(theirs.duration, abs=0.06)
+
+
+def test_emilia_is_sieved_by_its_own_scores_and_bad_lines_are_counted(tmp_path):
+    raw, names = tmp_path / "raw", [f"EN_B00000_S00001_W00000{i}" for i in range(4)]
+    rows = [emilia_entry(names[0], dnsmos=2.9), emilia_entry(names[1]), "{", json.dumps({"id": names[3]})]
+    write(raw / "EN" / "EN_B00000.jsonl", "\n".join(rows))
+    for name in names[:2]:
+        speech(raw / "EN" / "EN_B00000/EN_B00000_S00001/mp3" / f"{name}.mp3", 24_000)
+    emilia.main([str(raw), str(tmp_path / "out"), "--min-dnsmos", "3"])
+    assert [c.id for c in load_cuts(tmp_path / "out" / "cuts.jsonl.gz")] == [names[1]]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["found"] == 4 and set(report["dropped"]) == {
+        "bad entry: quality below --min-dnsmos", "bad entry: not JSON", "bad entry: no id, text and speaker"
+    }  # fmt: skip
+    with pytest.raises(FmAudioError, match="no folder DE"):
+        emilia.main([str(raw), str(tmp_path / "de"), "--language", "de"])
 
 
 def test_prompts_in_folders_are_found(tmp_path):

@@ -17,6 +17,7 @@ from fm_audio.cli import NOT_AS_ASKED, main
 from fm_audio.evaluation import guard as guarded
 from fm_audio.evaluation import recognisers, verify
 from fm_audio.evaluation.guard import Guard, redrawn_seed
+from fm_audio.evaluation.recognisers import Heard
 from fm_audio.evaluation.sound import SoundLimits
 from fm_audio.evaluation.verify import Verifier
 from fm_audio.types import FmAudioError
@@ -76,6 +77,36 @@ def test_the_least_bad_is_kept_when_none_passes(voice: Voice) -> None:
     assert np.array_equal(spoken.audio.samples, listened[1].samples)
     assert "garbled: there (heard as bananas)" in guard.summary
     assert len(listened[3].samples) > len(listened[0].samples), "the last redraw is slower"
+
+
+@dataclass
+class Weighing(Scripted):
+    """Also says how likely the text is, one number for each listening."""
+
+    nats: list[float] = field(default_factory=list)
+
+    def listen(self, audio: Audio) -> Heard:
+        likely = self.nats.pop(0)
+        return Heard(self.transcribe(audio), lambda texts: [likely if i == 0 else -1e3 for i in range(len(texts))])
+
+
+def test_of_several_lengths_the_judge_keeps_its_favourite() -> None:
+    def draw(seed: int, more_steps: float, longer: float) -> Audio:
+        return Audio(np.ones(round(1000 * longer), np.float32), 1000)
+
+    judge = Weighing(["hello there"], nats=[-9.0, -2.0, -5.0])
+    guard = Guard(Verifier(judge, sound=ANY_SOUND), redraws=2, candidates=3)
+    kept = guard.best("Hello there.", 7, draw, lambda a: a, lengths=[1.0, 0.9, 1.1])
+    [piece] = guard.pieces
+    assert len(kept.samples) == 900 and piece.kept == 1 and piece.verdict.text_nats == pytest.approx(-1.0)
+    assert [(t.seed, t.longer) for t in piece.tries] == [(7, 1.0), (7, 0.9), (7, 1.1)], "one seed, no redraw"
+    report = guard.report()["pieces"][0]
+    assert report["ok"] and report["kept"] == 1 and report["text_nats"] == pytest.approx(-1.0)
+    bad = Guard(Verifier(Scripted(["hello", "", "hello there"]), sound=ANY_SOUND), redraws=1, candidates=2)
+    bad.best("Hello there.", 7, draw, lambda a: a, lengths=[1.0, 1.2])
+    assert bad.ok and [t.longer for t in bad.pieces[0].tries] == [1.0, 1.2, 1.0], "a redraw goes on from the least bad length"
+    with pytest.raises(FmAudioError, match="candidates: given 0"):
+        Guard(bad.verifier, candidates=0)
 
 
 def test_an_exact_length_stays(voice: Voice) -> None:

@@ -13,12 +13,16 @@ from fm_audio.backbones.dit import DiT
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.characters import Characters
 from fm_audio.flow.sampling import Sampling
-from fm_audio.tasks.infill_tts import InfillRequest, InfillTTS, hidden_span
+from fm_audio.tasks.infill_requests import InfillRequest, symbols_of_parts
+from fm_audio.tasks.infill_tts import LENGTH_SHARE, InfillTTS, hidden_span
 from fm_audio.types import FmAudioError, length_mask
+
+ALIGNED = {"fill": "aligned", "voice_width": 8, "text_heads": 2, "frames_per_token": 2, "learned_length": True, "dropout": 0.0}
 
 
 def tiny(**changes: Any) -> InfillTTS:
-    backbone = DiT(width=32, layers=2, heads=2, position_kernel=5, position_groups=4)
+    vector_width = changes.get("voice_width", 0)
+    backbone = DiT(width=32, layers=2, heads=2, vector_width=vector_width, position_kernel=5, position_groups=4)
     task = InfillTTS(AudioSpec(bands=8), Characters(), backbone, **{"text_width": 16, "text_layers": 1, **changes})
     with torch.no_grad():
         for parameter in task.parameters():
@@ -51,9 +55,19 @@ def test_spans_are_whole_within_the_item_and_as_long_as_asked() -> None:
     )
 
 
-@pytest.mark.parametrize("fill", ["filled", "stretched"])
-def test_the_loss_is_the_same_padded_and_counts_hidden_frames_alone(fill: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, data = tiny(fill=fill, least_hidden=0.7), batch()
+def some_aligned() -> SpeechBatch:
+    """The batch with durations of its first and last item."""
+    data = batch()
+    durations = torch.zeros(3, 9, dtype=torch.long)
+    durations[0], durations[2, :7] = torch.tensor([4, 4, 4, 4, 4, 4, 4, 4, 8]), torch.tensor([5, 5, 5, 5, 5, 5, 1])
+    return replace(data, durations_frames=durations, has_durations=torch.tensor([True, False, True]))
+
+
+@pytest.mark.parametrize("changes", [{"fill": "filled"}, {"fill": "stretched"}, ALIGNED], ids=lambda c: c["fill"])
+def test_the_loss_is_the_same_padded_and_counts_hidden_frames_alone(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, data = tiny(least_hidden=0.7, **changes), some_aligned()
     seen: list[dict[str, torch.Tensor]] = []
     honest = task.head.loss
 
@@ -108,6 +122,76 @@ def test_requests_are_answered_alone_at_the_pace_of_the_reference() -> None:
     assert len(task.generate([replace(asked, frames=33)], sampling)[0]) == 33
     plain = task.generate([asked], Sampling(steps=2))[0]
     assert not torch.allclose(plain, answer), "guidance leans away from no text and no voice"
+
+
+def test_aligned_text_learns_every_part_and_knows_the_alignment_it_was_given() -> None:
+    task, data = tiny(**ALIGNED), some_aligned()
+    parts = task.loss(data, torch.Generator().manual_seed(0))
+    assert set(parts) == {"loss", "prior", "duration", "length", "flow"}
+    whole = sum(v.item() * (LENGTH_SHARE if k == "length" else 1) for k, v in parts.items() if k != "loss")
+    assert parts["loss"].item() == pytest.approx(whole, rel=1e-5)
+    parts["loss"].backward()
+    without = [n for n, p in task.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without, without
+    found = task._known_durations(data)
+    assert found is not None and torch.equal(found[[0, 2]], data.durations_frames[[0, 2]])
+    assert found[1, :5].sum() == 25 and (found[1, :5] > 0).all(), "the search finds what the corpus does not say"
+    shown = task.examples(data, 2, Sampling(steps=1))
+    assert [len(e.mel) for e in shown] == [40, 25] and shown[0].durations_frames is not None
+    with pytest.raises(FmAudioError, match="voice_width"):
+        tiny(fill="aligned")
+    with pytest.raises(FmAudioError, match="filled, stretched, aligned"):
+        tiny(fill="alined")
+
+
+def test_aligned_requests_follow_what_is_seen_on_either_side() -> None:
+    task, sampling = tiny(**ALIGNED), Sampling(steps=2, guidance=2.0)
+    reference = torch.randn(60, 8)
+    asked = InfillRequest("two more words", reference, "these are six", seed=5, frames=40)
+    [answer] = task.generate([asked], sampling)
+    assert len(answer) == 40 and answer.isfinite().all()
+    assert torch.equal(task.generate([replace(asked, seed=1), asked], sampling)[1], answer)
+    other = task.generate([replace(asked, reference=torch.randn(60, 8))], sampling)[0]
+    assert not torch.allclose(other, answer)
+    between = replace(asked, after=torch.randn(30, 8), after_text="the end")
+    assert len(task.generate([between], sampling)[0]) == 40
+    for empty in (replace(between, text=""), replace(asked, reference=reference[:0], reference_text="")):
+        assert len(task.generate([empty], sampling)[0]) == 40
+    with pytest.raises(FmAudioError, match="what is seen: 15 symbols do not fit into 9 frames"):
+        task.generate([replace(asked, reference=reference[:9])], sampling)
+
+
+def test_the_parts_of_a_request_are_one_encoding_cut_in_three() -> None:
+    frontend = Characters()
+
+    def said(*texts: str, filled: tuple[bool, ...] = (True, True, True)) -> list[str]:
+        return ["".join(frontend.symbols[i] for i in part) for part in symbols_of_parts(frontend, texts, filled)]
+
+    assert said("one", "two", "three") == ["^one ", "two ", "three^"]
+    assert said("one", "two.", "", filled=(True, True, False)) == ["^one ", "two.^", ""]
+    assert said("", "two", "", filled=(False, True, False)) == ["", "^two^", ""]
+    assert said("one", "", "three") == ["^one", " ", "three^"]
+    assert said("one", "", "", filled=(True, True, False)) == ["^one", "^", ""]
+    assert said("", "two", "three") == ["^", "two ", "three^"]
+    whole = symbols_of_parts(frontend, ("It was, he said,", "late!", ""), (True, True, False))
+    assert [i for part in whole for i in part] == frontend.encode("It was, he said, late!").ids
+
+
+def test_lengths_are_found_by_the_rule_that_is_asked_for() -> None:
+    task, plain = tiny(**ALIGNED), tiny()
+    asked = InfillRequest("two more words", torch.randn(60, 8), "these are six", length="rate")
+    rate = task.length(asked)
+    assert rate.frames == round(60 * 12 / 11) and rate.spread == pytest.approx(0.1)
+    learned, longer = task.length(replace(asked, length="learned")), task.length(replace(asked, text="two more words and one"))
+    assert task.length(replace(asked, length=None)) == learned and plain.length(replace(asked, length=None)) == rate
+    assert 0 < learned.spread < 1 and longer.frames > learned.frames
+    slow = task.length(replace(asked, length=None, reference=torch.randn(120, 8)))
+    assert slow.frames > learned.frames, "a reference that takes its time asks for time"
+    assert task.length(replace(asked, length="learned", speed=2.0)).frames == pytest.approx(learned.frames / 2, abs=1)
+    with pytest.raises(FmAudioError, match="learned_length"):
+        plain.length(replace(asked, length="learned"))
+    with pytest.raises(FmAudioError, match="rate or learned"):
+        task.length(replace(asked, length="guessed"))
 
 
 def test_text_that_does_not_fit_is_refused() -> None:
