@@ -7,6 +7,7 @@ are compared with ours on the way in and kept beside the weights for the way out
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from fm_audio.audio import AudioSpec
 from fm_audio.checkpoint import load_model, read_config, read_json
-from fm_audio.convert.hifigan import GENERATOR, generator_of, normed, spelling_of
+from fm_audio.convert.hifigan import GENERATOR, SPELLINGS, generator_of, normed, spelling_of
 from fm_audio.convert.layout import BESIDE, Converted, Entry, State, to_ours, to_theirs, write_whole
 from fm_audio.decoders.bigvgan import low_pass
 from fm_audio.types import FmAudioError
@@ -71,6 +72,7 @@ def from_bigvgan(config: Mapping[str, Any], state: Mapping[str, Tensor], where: 
         "init_args": arguments | {"weight_norm": spelling != "folded"},
     }
     weights = to_ours(entries(arguments, spelling), state, where)
+    _require_shapes(arguments, state, SPELLINGS[spelling][-1], where)
     beside = {key: weights.pop(key) for key in filters(arguments)}
     for key, found in beside.items():
         if found.shape != (1, 1, len(low_pass())) or (found.flatten() - low_pass()).abs().max() > 1e-6:
@@ -98,9 +100,28 @@ def arguments_of(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     if len(several) != len(sizes["block_kernels"]) or any(d != several[0] for d in several):
         raise FmAudioError(f"{where}: {CONFIG} has dilations {several}; this family has the same ones for every kernel")
     sizes["dilations"] = several[0]
+    if math.prod(sizes["rates"]) != config["hop_size"] or len(sizes["rates"]) != len(sizes["kernels"]):
+        raise FmAudioError(
+            f"{where}: {CONFIG} has rates {sizes['rates']} with kernels {sizes['kernels']}, and the hop_size is {config['hop_size']}; "
+            "the product of the rates must be the hop"
+        )
     spec = {ours: config[theirs] for theirs, ours in SPEC.items()} | MEL
     AudioSpec.from_contract(spec)
     return {"spec": spec} | sizes
+
+
+def _require_shapes(arguments: Mapping[str, Any], state: Mapping[str, Tensor], weight: str, where: str) -> None:
+    """What config.json says of sizes must be what the tensors have."""
+    widths = [arguments["channels"] // 2**i for i in range(len(arguments["rates"]) + 1)]
+    kernels = arguments["block_kernels"]
+    said = {"conv_pre": (widths[0], arguments["spec"]["bands"], 7), "conv_post": (1, widths[-1], 7)}
+    for i, (wide, narrow, kernel) in enumerate(zip(widths, widths[1:], arguments["kernels"], strict=False)):
+        said[f"ups.{i}.0"] = (wide, narrow, kernel)
+        said |= {f"resblocks.{i * len(kernels) + j}.convs1.0": (narrow, narrow, k) for j, k in enumerate(kernels)}
+    for name, shape in said.items():
+        if tuple(state[f"{name}.{weight}"].shape) != shape:
+            found = tuple(state[f"{name}.{weight}"].shape)
+            raise FmAudioError(f"{where}: {name} is {found}, {CONFIG} says {shape}; give the one published beside the weights")
 
 
 def filters(arguments: Mapping[str, Any]) -> list[str]:
