@@ -1,4 +1,4 @@
-"""BigVGAN v2 (Lee et al. 2023, arXiv 2206.04658; package bigvgan 2.4.1): config.json and bigvgan_generator.pt as `BigVGAN`, and back.
+"""BigVGAN v2 (Lee et al. 2023, arXiv 2206.04658; package bigvgan 2.4.1): a published folder as `BigVGAN`, and back.
 
 Module names are theirs; weight norm is kept as in `fm_audio.convert.hifigan`. The filters of its activations are constants: they
 are compared with ours on the way in and kept beside the weights for the way out. config.json is kept whole.
@@ -102,8 +102,8 @@ def arguments_of(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     sizes["dilations"] = several[0]
     if math.prod(sizes["rates"]) != config["hop_size"] or len(sizes["rates"]) != len(sizes["kernels"]):
         raise FmAudioError(
-            f"{where}: {CONFIG} has rates {sizes['rates']} with kernels {sizes['kernels']}, and the hop_size is {config['hop_size']}; "
-            "the product of the rates must be the hop"
+            f"{where}: {CONFIG} has upsample_rates {sizes['rates']} for kernels {sizes['kernels']}, and the hop_size is "
+            f"{config['hop_size']}; the product of the rates must be the hop, and every rate has a kernel"
         )
     spec = {ours: config[theirs] for theirs, ours in SPEC.items()} | MEL
     AudioSpec.from_contract(spec)

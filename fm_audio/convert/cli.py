@@ -42,7 +42,7 @@ FAMILIES: dict[str, Family] = {
     "e2": Family(TRANSFORMER, lambda args: e2.forth(args.source, args.vocabulary, args.mel), e2.back),
     "vocos": Family(f"a folder of {vocos.CONFIG} and {vocos.WEIGHTS}", lambda args: vocos.forth(args.source), vocos.back),
     "hifigan": Family("generator_v1 or its like", lambda args: hifigan.forth(args.source), hifigan.back),
-    "bigvgan": Family(f"a folder of {bigvgan.CONFIG} and {bigvgan.WEIGHTS}", lambda args: bigvgan.forth(args.source), bigvgan.back),
+    "bigvgan": Family(f"a folder with {bigvgan.WEIGHTS}", lambda args: bigvgan.forth(args.source), bigvgan.back),
     "matcha": Family("matcha_….ckpt", lambda args: matcha.forth(args.source), matcha.back),
 }
 

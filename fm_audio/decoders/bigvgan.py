@@ -73,8 +73,8 @@ class BigVGAN(nn.Module):
         past = ~mask[:, None]
         h = self.conv_pre(rearrange(x, "b n d -> b d n").masked_fill(past, 0.0))
         blocks = len(self.resblocks) // len(self.ups)
-        for i, ([up], rate) in enumerate(zip(self.ups, self.rates, strict=True)):  # type: ignore[misc]
-            h = up(h.masked_fill(past, 0.0))
+        for i, (up, rate) in enumerate(zip(self.ups, self.rates, strict=True)):
+            h = up[0](h.masked_fill(past, 0.0))  # type: ignore[index]
             past = past.repeat_interleave(rate, -1)
             parallel = self.resblocks[i * blocks : (i + 1) * blocks]
             h = torch.stack([block(h, past) for block in parallel]).mean(0)
@@ -88,7 +88,7 @@ class BigVGAN(nn.Module):
 
 
 class Block(nn.Module):
-    """Pairs of convolutions, the first of each pair dilated, each with an activation before it and each pair added to its input."""
+    """Pairs of convolutions, the first of each pair dilated, an activation before each; every pair is added to its input."""
 
     def __init__(self, width: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
