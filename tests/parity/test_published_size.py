@@ -17,9 +17,11 @@ from tests.parity.peers import close, f5_package
 pytestmark = pytest.mark.slow  # 1.3 GB of weights each, shared by both networks where they are alike
 SYMBOLS = 2545
 VOCABULARY = [" ", *(chr(0x100 + i) for i in range(SYMBOLS - 1))]
+F5 = {"depth": 22, "ff_mult": 2, "text_dim": 512, "conv_layers": 4, "text_mask_padding": True}
+E2 = {"depth": 24, "ff_mult": 4, "text_mask_padding": False, "pe_attn_head": 1}
 SIZES: dict[str, tuple[str, str, dict[str, Any], int]] = {
-    "f5-v1": ("dit", "DiT", {"depth": 22, "ff_mult": 2, "text_dim": 512, "conv_layers": 4, "text_mask_padding": True}, 337_096_804),
-    "e2": ("unett", "UNetT", {"depth": 24, "ff_mult": 4, "text_mask_padding": False, "pe_attn_head": 1}, 333_470_444),
+    "f5-v1": ("dit", "DiT", F5, 337_096_804),
+    "e2": ("unett", "UNetT", E2, 333_470_444),
 }
 
 
