@@ -1,8 +1,8 @@
 """Five mels that look alike: each of ours is its peer's, and no other's.
 
 BigVGAN, F5-TTS for BigVGAN and Matcha-TTS compute theirs with librosa's filters and torch: their own code runs here. Vocos and
-F5-TTS for Vocos call torchaudio, which the tests do not install: librosa's mel stands in for that one call. ZipVoice, whose package
-is empty, takes Vocos's mel times a tenth.
+F5-TTS for Vocos call torchaudio, which the tests do not install: librosa's mel stands in for that one call. ZipVoice (its package
+is empty) takes the mel of Vocos times a tenth.
 """
 
 from __future__ import annotations
