@@ -12,17 +12,16 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
-from fm_audio.checkpoint import instantiate, read_config
+from fm_audio.checkpoint import read_config
 from fm_audio.cli import main
-from fm_audio.convert import bigvgan, f5, hifigan, matcha
+from fm_audio.convert import bigvgan, f5, hifigan
 from fm_audio.convert.e2 import to_e2
-from fm_audio.data.text.frontend import EDGE, Encoded
-from fm_audio.data.text.matcha import SYMBOLS, MatchaPhones, with_blanks
+from fm_audio.data.text.matcha import MatchaPhones
 from fm_audio.decoders.bigvgan import low_pass
 from fm_audio.voices.cloner import load_cloner
 from tests.unit.conftest import VOCABULARY, published
+from tests.unit.converted import convert, drawn, matcha_voice, spelt
 
 RECORDED = Path(__file__).parents[2] / "data/kathleen"
 SAID = "For the twentieth time that evening the two men shook hands."
@@ -31,20 +30,6 @@ BIGVGAN: dict[str, Any] = {
     "fmax": None, "upsample_initial_channel": 16, "upsample_rates": [8, 8, 4], "upsample_kernel_sizes": [16, 16, 8],
     "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 3]],
 }  # fmt: skip
-
-
-def drawn(node: dict[str, Any]) -> dict[str, Tensor]:
-    """The state of a model of random numbers, none of them left at its start."""
-    torch.manual_seed(0)
-    model = instantiate(node)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return model.state_dict()
-
-
-def convert(family: str, source: Path, out: Path, *more: str) -> int:
-    return main(["convert", family, str(source), str(out), *more])
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +59,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("family", "file"), [("f5-v0", "model.safetensors"), ("f5-v1", "model.safetensors"), ("e2", "e2.safetensors")])
+FILES = {"f5-v0": "model.safetensors", "f5-v1": "model.safetensors", "e2": "e2.safetensors"}
+
+
+@pytest.mark.parametrize("family", FILES)
 def test_a_model_for_bigvgan_clones_through_it_and_is_judged(
-    family: str, file: str, folder: Path, tiny_recogniser: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    family: str, folder: Path, tiny_recogniser: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = folder / f"{family}_clones"
     vocabulary = ("--vocabulary", str(folder / "vocab.txt"))
-    assert convert(family, folder / file, out, *vocabulary, "--mel", "bigvgan", "--vocoder", str(folder / "bigvgan")) == 0
+    assert (
+        convert(family, folder / FILES[family], out, *vocabulary, "--mel", "bigvgan", "--vocoder", str(folder / "bigvgan")) == 0
+    )
     assert read_config(out)["vocoder"] == "bigvgan" and load_cloner(out).spec.filter_norm == "slaney"
     text = "What the author said."
     asked = ["clone", text, "--reference", str(RECORDED / "000.opus"), "--reference-text", SAID, "--model", str(out)]
@@ -98,14 +88,15 @@ def test_a_model_for_bigvgan_clones_through_it_and_is_judged(
 
 @pytest.mark.parametrize("family", ["f5-v1", "e2"])
 def test_mels_that_bigvgan_does_not_know_are_refused(family: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = folder / ("e2.safetensors" if family == "e2" else "model.safetensors")
     given = ("--vocabulary", str(folder / "vocab.txt"), "--vocoder", str(folder / "bigvgan"), "--other-floor")
-    assert convert(family, file, folder / "other", *given) == 2
+    assert convert(family, folder / FILES[family], folder / "other", *given) == 2
     printed = capsys.readouterr().err
     assert re.search("centred.*filter_scale|filter_scale.*centred", printed) and not (folder / "other").exists()
 
 
-def test_a_published_folder_is_not_taken_for_one_of_ours(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_published_folder_is_not_taken_for_one_of_ours(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """BigVGAN's has a config.json too."""
     assert convert("vocos", folder / "nvidia", tmp_path / "ours") == 2 and "config.yaml" in capsys.readouterr().err
     assert convert("hifigan", folder / "bigvgan", tmp_path / "ours") == 2
@@ -115,42 +106,9 @@ def test_a_published_folder_is_not_taken_for_one_of_ours(folder: Path, tmp_path:
     assert files[0] == files[1]
 
 
-def spelt(self: MatchaPhones, text: str) -> Encoded:
-    """Letters for phones: eSpeak is not asked."""
-    words = re.findall(r"[a-z]+", text.lower())
-    symbols, places = [EDGE], []
-    for word in words:
-        symbols += [" "] if places else []
-        places.append((word, len(symbols), len(symbols) + len(word)))
-        symbols += word
-    return with_blanks(Encoded([0] * (len(symbols) + 1), [*symbols, EDGE], places))
-
-
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Matcha-TTS of two speakers and HiFi-GAN, converted."""
-    root = tmp_path_factory.mktemp("matcha")
-    spec = hifigan.MEL | {"bands": 80, "mean": -6.630575, "std": 2.482914}
-    backbone = {"in_width": 160, "channels": [16, 24], "heads": 1, "vector_width": 8}
-    text = {"symbols": len(SYMBOLS), "bands": 80, "speaker_width": 8, "width": 16, "hidden": 24, "layers": 1, "durations_width": 8}
-    node: dict[str, Any] = {
-        "class_path": "fm_audio.tasks.aligned_tts.AlignedTTS",
-        "init_args": {
-            "spec": spec, "frontend": {"class_path": "fm_audio.data.text.matcha.MatchaPhones"}, "speakers": ["0", "1"],
-            "backbone": {"class_path": "fm_audio.backbones.matcha.MatchaUNet", "init_args": backbone},
-            "text": {"class_path": "fm_audio.encoders.matcha.MatchaText", "init_args": text},
-            "speaker_width": 8, "frames_per_token": 1, "projected": False, "whole_durations": True,
-        },
-    }  # fmt: skip
-    state = drawn(node)
-    state["text.durations.out.bias"].fill_(1.0)  # about three frames a symbol
-    torch.save({"state_dict": matcha.to_matcha(state, spec)}, root / "matcha_vctk.ckpt")
-    sizes = {"channels": 16, "rates": [8, 8, 2, 2], "kernels": [16, 16, 4, 4], "block_kernels": [3], "weight_norm": True}
-    hifi = {"class_path": "fm_audio.decoders.hifigan.HiFiGAN", "init_args": {"spec": hifigan.MEL | {"bands": 80}, **sizes}}
-    torch.save({hifigan.GENERATOR: hifigan.to_hifigan(drawn(hifi), "weight_g")}, root / "generator_v1")
-    assert convert("hifigan", root / "generator_v1", root / "hifigan") == 0
-    assert convert("matcha", root / "matcha_vctk.ckpt", root / "matcha", "--vocoder", str(root / "hifigan")) == 0
-    return root / "matcha"
+    return matcha_voice(tmp_path_factory.mktemp("matcha"), speakers=2)
 
 
 def test_a_converted_voice_says_and_is_judged(
