@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fm_audio.backbones import matcha
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.encoders.matcha import PostNormBlock
 from fm_audio.layers import Attention, FeedForward, Modulation
 from fm_audio.lora import GrownEmbedding
 from fm_audio.tasks.aligned_tts import AlignedTTS
@@ -21,29 +23,40 @@ from fm_audio.voices.adapter import Adapter
 
 TARGETS = ("attention", "adaln", "conditioning", "feedforward")
 USUAL_TARGETS = ("attention", "adaln", "conditioning")
+CONDITIONING = ("text.mean", "text.hidden", "head.backbone.vector", "head.ports.mel.into")
+# target: in parts of which class which layers, by name (those of fm_audio.layers, then those of a converted Matcha-TTS)
+INSIDE: dict[str, tuple[tuple[type[nn.Module], str], ...]] = {
+    "attention": ((Attention, ".*"), (matcha.Transformer, "query_key_value|out"), (PostNormBlock, "query_key_value|out")),
+    "adaln": ((Modulation, ".*"), (matcha.Residual, "time")),
+    "feedforward": ((FeedForward, ".*"), (matcha.Transformer, "raised|lowered")),
+}
 MOST_MEGABYTES = 20.0
 PEFT_NAME = "default"  # peft's own name for an adapter that has no other
 
 
 def target_layers(model: AlignedTTS, targets: Sequence[str]) -> dict[str, nn.Linear]:
-    """The linear layers of the kinds asked for, by name: of attention, of AdaLN modulations, of what brings conditions in (text
-    to frames, frames and speaker to the head), of feed-forwards."""
+    """The linear layers of the kinds asked for, by name: of attention, of AdaLN modulations (or what else tells layers the time),
+    of what brings conditions in (text to frames, frames and speaker to the head), of feed-forwards."""
     unknown = sorted(set(targets) - set(TARGETS))
     if unknown or not targets:
         raise FmAudioError(f"--targets {','.join(targets)}: give some of {','.join(TARGETS)}")
-    kinds: dict[str, type[nn.Module]] = {"attention": Attention, "adaln": Modulation, "feedforward": FeedForward}
-    wanted = tuple(kinds[t] for t in targets if t in kinds)
-    found = {
-        f"{name}.{inner}": layer
-        for name, part in model.named_modules()
-        if isinstance(part, wanted)
-        for inner, layer in part.named_modules()
-        if isinstance(layer, nn.Linear)
-    }
-    if "conditioning" in targets:
-        names = ("text.mean", "text.hidden", "head.backbone.vector", "head.ports.mel.into")
-        found |= {n: layer for n, layer in model.named_modules() if n in names and isinstance(layer, nn.Linear)}
+    found: dict[str, nn.Linear] = {}
+    for target in targets:
+        layers = dict(_layers_of(model, target))
+        if not layers:
+            raise FmAudioError(f"--targets {target}: this base has no such layers; leave it out")
+        found |= layers
     return found
+
+
+def _layers_of(model: nn.Module, target: str) -> Iterator[tuple[str, nn.Linear]]:
+    for name, part in model.named_modules():
+        inside = [names for kind, names in INSIDE.get(target, ()) if isinstance(part, kind)]
+        for inner, layer in part.named_modules() if inside else ():
+            if isinstance(layer, nn.Linear) and re.fullmatch(inside[0], inner):
+                yield f"{name}.{inner}", layer
+        if target == "conditioning" and name in CONDITIONING and isinstance(part, nn.Linear):
+            yield name, part
 
 
 def megabytes(model: AlignedTTS, layers: Mapping[str, nn.Linear], rank: int) -> float:

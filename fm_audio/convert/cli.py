@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fm_audio.audio import AudioSpec
-from fm_audio.checkpoint import CONFIG, read_config, save_model
-from fm_audio.convert import f5, hifigan, matcha, vocos
+from fm_audio.checkpoint import CONFIG, WEIGHTS, read_config, save_model
+from fm_audio.convert import bigvgan, e2, f5, hifigan, matcha, vocos
 from fm_audio.convert.layout import BESIDE, Converted, write_whole
 from fm_audio.decoders.renormalised import require_decodable
 from fm_audio.types import FmAudioError
@@ -30,18 +30,19 @@ class Family:
     back: Callable[[Path, Path], None]
 
 
+TRANSFORMER = "model_….safetensors or .pt, with --vocabulary"
+
+
 def _f5(family: str) -> Family:
-    return Family(
-        "model_….safetensors or .pt, with --vocabulary",
-        lambda args: f5.forth(args.source, family, args.vocabulary),
-        f5.back,
-    )
+    return Family(TRANSFORMER, lambda args: f5.forth(args.source, family, args.vocabulary, args.mel), f5.back)
 
 
 FAMILIES: dict[str, Family] = {
     **{name: _f5(name) for name in f5.VERSIONS},
+    "e2": Family(TRANSFORMER, lambda args: e2.forth(args.source, args.vocabulary, args.mel), e2.back),
     "vocos": Family(f"a folder of {vocos.CONFIG} and {vocos.WEIGHTS}", lambda args: vocos.forth(args.source), vocos.back),
     "hifigan": Family("generator_v1 or its like", lambda args: hifigan.forth(args.source), hifigan.back),
+    "bigvgan": Family(f"a folder with {bigvgan.WEIGHTS}", lambda args: bigvgan.forth(args.source), bigvgan.back),
     "matcha": Family("matcha_….ckpt", lambda args: matcha.forth(args.source), matcha.back),
 }
 
@@ -55,11 +56,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("source", type=Path, metavar="IN", help="what is published (see FAMILY); or a model folder")
     parser.add_argument("out", type=Path, metavar="OUT", help="the model folder to write; or the published file or folder")
     parser.add_argument("--vocabulary", type=Path, metavar="VOCAB.TXT", help="the file published beside F5-TTS's weights")
+    mels = "the mels that F5-TTS's or E2-TTS's weights were trained on (default: vocos)"
+    parser.add_argument("--mel", choices=sorted(f5.MELS), default="vocos", help=mels)
     parser.add_argument("--vocoder", type=Path, metavar="DIR", help="a vocoder's folder beside OUT that OUT is to speak through")
     parser.add_argument("--other-floor", action="store_true", help="the vocoder may be one for mels with another log floor")
     args = parser.parse_args(argv)
     family = FAMILIES[args.family]
-    if (args.source / CONFIG).is_file():
+    if (args.source / CONFIG).is_file() and (args.source / WEIGHTS).is_file():  # BigVGAN's folder has a config.json too
         origin = read_config(args.source).get("converted_from")
         if origin != args.family:
             given = origin or "no other project"

@@ -7,7 +7,7 @@ spelling that was read. A file whose weight norm was folded stays folded. All th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -32,11 +32,23 @@ MEL = {
 
 def forth(source: Path) -> Converted:
     """A published generator (`generator_v1`, `g_02500000`), with or without other parts of its training beside it."""
-    checkpoint = read_tensors(source)
-    state = checkpoint.get(GENERATOR)
+    return from_hifigan(generator_of(source), str(source))
+
+
+def generator_of(source: Path) -> State:
+    """What a file of {"generator": tensors} holds there."""
+    state = read_tensors(source).get(GENERATOR)
     if not isinstance(state, Mapping):
-        raise FmAudioError(f"{source}: holds no {GENERATOR!r}; give a published generator of HiFi-GAN")
-    return from_hifigan(state, str(source))
+        raise FmAudioError(f"{source}: holds no {GENERATOR!r}; give a published generator")
+    return dict(state)
+
+
+def spelling_of(state: Mapping[str, Tensor], where: str) -> str:
+    """Which of `SPELLINGS` the tensors have."""
+    spelling = next((s for s, parts in SPELLINGS.items() if f"conv_pre.{parts[-1]}" in state), None)
+    if spelling is None:
+        raise FmAudioError(f"{where}: not this family's layout: conv_pre.weight is missing; choose the family it comes from")
+    return spelling
 
 
 def back(folder: Path, out: Path) -> None:
@@ -47,9 +59,7 @@ def back(folder: Path, out: Path) -> None:
 
 def from_hifigan(state: Mapping[str, Tensor], where: str = "HiFi-GAN") -> Converted:
     """A `HiFiGAN` that decodes what theirs decodes. Rates are half the kernels, as in the paper's first two sizes."""
-    spelling = next((s for s, parts in SPELLINGS.items() if f"conv_pre.{parts[-1]}" in state), None)
-    if spelling is None:
-        raise FmAudioError(f"{where}: not this family's layout: conv_pre.weight is missing; choose the family it comes from")
+    spelling = spelling_of(state, where)
 
     def shape(name: str) -> tuple[int, ...]:
         return shape_of(state, f"{name}.{SPELLINGS[spelling][-1]}", where)
@@ -84,6 +94,11 @@ def entries(ups: int, blocks: int, spelling: str) -> list[Entry]:
     convolutions = ["conv_pre", "conv_post", *(f"ups.{i}" for i in range(ups))]
     for j in range(ups * blocks):
         convolutions += [f"resblocks.{j}.{half}.{k}" for half in ("convs1", "convs2") for k in range(len(DILATIONS))]
+    return normed(convolutions, spelling)
+
+
+def normed(convolutions: Sequence[str], spelling: str, bias: bool = True) -> list[Entry]:
+    """The tensors of convolutions that are called alike here and there, with weight norm unless it is folded."""
     ours = SPELLINGS["folded" if spelling == "folded" else "parametrizations"]
-    parts = [("bias", "bias"), *zip(ours, SPELLINGS[spelling], strict=True)]
+    parts = [*([("bias", "bias")] if bias else []), *zip(ours, SPELLINGS[spelling], strict=True)]
     return [Entry(f"{name}.{a}", (f"{name}.{b}",)) for name in convolutions for a, b in parts]

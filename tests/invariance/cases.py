@@ -17,10 +17,12 @@ from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.matcha import MatchaUNet
 from fm_audio.backbones.multi_rate import MultiRate
 from fm_audio.backbones.unet import UNet
+from fm_audio.backbones.unett import UNetT
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
 from fm_audio.data.text.matcha import SYMBOLS, MatchaPhones
+from fm_audio.decoders.bigvgan import BigVGAN
 from fm_audio.decoders.griffin_lim import GriffinLim
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.decoders.hifigan import HiFiGAN
@@ -281,6 +283,7 @@ CASES: dict[str, Case] = {
     "matcha's unet": backbone(lambda: MatchaUNet(10, (16, 24), 1, 1, 1, 8, vector_width=VECTOR), vector=VECTOR, width=10),
     "matcha's unet, three rates": backbone(lambda: MatchaUNet(10, (16, 24, 16), 1, 1, 1, 8), width=10),
     "matcha's unet, one rate": backbone(lambda: MatchaUNet(10, (16,), 1, 1, 1, 8), width=10),
+    "e2-tts's unet": backbone(lambda: UNetT(WIDTH, 4, 2, position_kernel=7, position_groups=4, rotary_heads=1)),
     "aligned text": text(lambda: AlignedText(20, 6, 4, WIDTH, 2, 2, frames_width=5), 20, 4),
     "matcha's text": text(lambda: MatchaText(20, 6, 4, 12, 2, hidden=16, durations_width=8), 20, 4),
     "filler text": filler(lambda: FillerText(9, 12, 2)),
@@ -297,6 +300,8 @@ CASES: dict[str, Case] = {
     "harmonics plus noise, uncentred": decoder(lambda: HarmonicPlusNoise(UNCENTRED)),
     "hifi-gan": decoder(lambda: HiFiGAN(SPEC, 8, (4, 4), (8, 8), (3, 5)), torch.float32),
     "hifi-gan, weight norm": decoder(lambda: HiFiGAN(SPEC, 8, (4, 4), (8, 8), (3,), weight_norm=True)),
+    "bigvgan": decoder(lambda: BigVGAN(SPEC, 8, (4, 4), (8, 8), (3,)), torch.float32),
+    "bigvgan, weight norm": decoder(lambda: BigVGAN(SPEC, 8, (4, 4), (8, 8), (3,), weight_norm=True)),
     "refined": decoder(lambda: Refined(SPEC, 16, 2, 24, 8)),
     "refined griffin-lim": decoder(lambda: Refined(SPEC, 16, 2, 24, 8, rough=GriffinLim(SPEC, iterations=2)), torch.float32),
     "renormalised": decoder(lambda: Renormalised(Vocos(SPEC, width=16, layers=1, hidden=24), LOUDER)),

@@ -7,28 +7,32 @@ import importlib.machinery
 import importlib.util
 import logging
 import math
+import os
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 from torch import Tensor, nn
+
+REQUIRED = "FM_AUDIO_PEERS"
+"""A variable of the environment: "required" turns the absence of a peer from a skipped test into a failed one."""
 
 
 @contextmanager
 def bare_packages(*names: str, absent: tuple[str, ...] = ()) -> Iterator[None]:
     """Inside, `names` are packages whose __init__ is not run, and `absent` modules are empty ones that allow any attribute.
 
-    Skips the test where the first package is not installed; .ci/run installs it.
+    Where the first package is not installed, the test is skipped, or fails where `REQUIRED` says so; .ci/run installs all.
     """
     top = names[0].split(".")[0]
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip(f"the peer's package {top} is not installed")
+        missing(top)
     before = set(sys.modules)
     without = {top for top in {name.split(".")[0] for name in absent} if importlib.util.find_spec(top) is None}
     try:
@@ -46,6 +50,14 @@ def bare_packages(*names: str, absent: tuple[str, ...] = ()) -> Iterator[None]:
                 del sys.modules[name]
 
 
+def missing(package: str) -> NoReturn:
+    """What a test does without its peer."""
+    says = f"the peer's package {package} is not installed"
+    if os.environ.get(REQUIRED) == "required":
+        pytest.fail(f"{says}, and {REQUIRED} says that it must be; see .ci/run")
+    pytest.skip(f"{says}; {REQUIRED}=required would make this a failure")
+
+
 def _root(name: str) -> str:
     """The folder of a name's top package."""
     package = importlib.util.find_spec(name.split(".")[0])
@@ -60,6 +72,22 @@ class Anything(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         return None
+
+
+@contextmanager
+def f5_package() -> Iterator[None]:
+    """Inside, F5-TTS's networks and mels can be imported; torchaudio has nothing in it."""
+    with bare_packages("f5_tts.model", "f5_tts.model.backbones", "x_transformers", absent=("torchaudio", "rjieba", "pypinyin")):
+        layers = importlib.import_module("x_transformers.x_transformers")
+        sys.modules["x_transformers"].RMSNorm = layers.RMSNorm  # type: ignore[attr-defined]
+        yield
+
+
+@contextmanager
+def bigvgan_package() -> Iterator[None]:
+    """Inside, `bigvgan.bigvgan` and `bigvgan.meldataset` can be imported."""
+    with bare_packages("bigvgan"):
+        yield
 
 
 @contextmanager

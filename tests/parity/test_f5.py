@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fm_audio.checkpoint import instantiate
 from fm_audio.convert.f5 import PREFIX, from_f5, to_f5, transformer_of
 from fm_audio.types import FmAudioError, length_mask
-from tests.parity.peers import bare_packages
+from tests.parity.peers import f5_package
 
 pytestmark = pytest.mark.slow  # needs the peer's package
 VOCABULARY = [" ", *"abcdefghijklmnopqrstuvwxyz,.!?'"]
@@ -28,7 +28,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def theirs(family: str) -> nn.Module:
-    with bare_packages("f5_tts.model", "f5_tts.model.backbones", "x_transformers", absent=("torchaudio", "rjieba", "pypinyin")):
+    with f5_package():
         from f5_tts.model.backbones.dit import DiT
 
         torch.manual_seed(0)
