@@ -8,6 +8,7 @@ span of 70 to 100 % of each clip is hidden; the visible part is dropped with `dr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw, uniforms
+from fm_audio.tasks.infill_guidance import InfillGuidance, WithoutBoth
 from fm_audio.tasks.speech_requests import Example
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
 
@@ -49,7 +51,9 @@ class InfillRequest:
 class InfillTTS(nn.Module):
     """`backbone` (a `types.Backbone`) needs no vector and no tokens: the voice is in the frames.
 
-    `fill`, `mask_filler`, `text_width` and `text_layers` are those of `FillerText`.
+    `fill`, `mask_filler`, `text_width` and `text_layers` are those of `FillerText`, in whose place another encoder may be given
+    as `text`. `guidance` says what sampling leans away from, by default from neither text nor visible frames. With `count_all`
+    lengths go by all symbols, spaces and punctuation too, and are rounded up, as in ZipVoice.
     """
 
     def __init__(
@@ -65,6 +69,9 @@ class InfillTTS(nn.Module):
         drop_visible: float = 0.3,
         drop_all: float = 0.2,
         time_law: TimeLaw | None = None,
+        text: nn.Module | None = None,
+        guidance: InfillGuidance | None = None,
+        count_all: bool = False,
     ):
         super().__init__()
         for name, share in (("least_hidden", least_hidden), ("drop_visible", drop_visible), ("drop_all", drop_all)):
@@ -72,8 +79,10 @@ class InfillTTS(nn.Module):
                 raise FmAudioError(f"InfillTTS: {name} is {share}; give a share from 0 to 1")
         self.spec, self.frontend = spec, frontend
         self.least_hidden, self.drop_visible, self.drop_all = least_hidden, drop_visible, drop_all
-        self.text = FillerText(len(frontend.symbols), text_width, text_layers, fill, mask_filler)
-        port = MelPort(spec.bands, backbone.width, spec.bands + text_width)  # type: ignore[arg-type]
+        self.text = text or FillerText(len(frontend.symbols), text_width, text_layers, fill, mask_filler)
+        self.guidance: InfillGuidance = guidance or WithoutBoth()
+        self.count_all = count_all
+        port = MelPort(spec.bands, backbone.width, spec.bands + self.text.width)  # type: ignore[arg-type, operator]
         self.head = FlowHead(backbone, {"mel": port}, time_law=time_law)
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -83,7 +92,7 @@ class InfillTTS(nn.Module):
         dropped = uniforms(b, False, generator, device) < self.drop_all
         unseen = dropped | (uniforms(b, False, generator, device) < self.drop_visible)
         visible = batch.mel.masked_fill((hidden | ~batch.mask | unseen[:, None])[..., None], 0.0)
-        cond = self._cond(visible, batch.symbols, batch.mask, dropped)
+        cond = self.guidance.trained(self._cond(visible, batch.symbols, batch.mask, dropped))
         return {"loss": self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)}
 
     def _cond(self, visible: Frames, symbols: Tensor, mask: Mask, dropped: Bool[Tensor, "b"] | None = None) -> Cond:
@@ -122,9 +131,13 @@ class InfillTTS(nn.Module):
         seen = len(before)
         mask = length_mask(torch.tensor([seen + frames + len(after)], device=before.device))
         visible = torch.cat([before, before.new_zeros(frames, self.spec.bands), after])[None]
-        cond = self._cond(visible, symbols[None], mask)
-        null = self._cond(torch.zeros_like(visible), symbols[None], mask, torch.ones_like(mask[:, 0]))
-        return self.head.sample(mask, cond, sampling, [seed], null=null)[0, seen : seen + frames]
+
+        def told(show: bool, read: bool) -> Cond:
+            unread = torch.full((1,), not read, device=mask.device)
+            return self._cond(visible if show else torch.zeros_like(visible), symbols[None], mask, unread)
+
+        plan = self.guidance.plan(told, sampling)
+        return self.head.sample(mask, plan.cond, plan.sampling, [seed], null=plan.null)[0, seen : seen + frames]
 
     def examples(self, batch: SpeechBatch, count: int, sampling: Sampling) -> list[Example]:
         """The first clips of a batch, to look at: their first 30 % as recorded, the rest generated."""
@@ -137,7 +150,10 @@ class InfillTTS(nn.Module):
         return shown
 
     def frames_for(self, request: InfillRequest) -> int:
-        """Frames for the text at the reference's rate of spoken symbols (phones or letters; pauses are not counted)."""
+        """Frames for the text at the reference's rate of spoken symbols: phones or letters, no pauses, unless `count_all`."""
+        if self.count_all:
+            given, asked = (len(self.frontend.encode(t)) for t in (request.reference_text, request.text))
+            return math.ceil(len(request.reference) * asked / given / request.speed)
         said, to_say = (spoken_symbols(self.frontend, t) for t in (request.reference_text, request.text))
         return max(1, round(len(request.reference) * to_say / said / request.speed))
 
