@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,6 +49,18 @@ class InfillRequest:
     after_text: str = ""
 
 
+@runtime_checkable
+class LaidText(Protocol):
+    """A text encoder without durations, as `FillerText`: symbols (b m), padded with 0, and mask (b n) -> (b n width).
+
+    Items that are `dropped` (b,) come out as the model's idea of no text.
+    """
+
+    width: int
+
+    def __call__(self, symbols: Tensor, mask: Mask, dropped: Tensor | None = None) -> Frames: ...
+
+
 class InfillTTS(nn.Module):
     """`backbone` (a `types.Backbone`) needs no vector and no tokens: the voice is in the frames.
 
@@ -69,7 +82,7 @@ class InfillTTS(nn.Module):
         drop_visible: float = 0.3,
         drop_all: float = 0.2,
         time_law: TimeLaw | None = None,
-        text: nn.Module | None = None,
+        text: LaidText | None = None,
         guidance: InfillGuidance | None = None,
         count_all: bool = False,
     ):
@@ -79,10 +92,10 @@ class InfillTTS(nn.Module):
                 raise FmAudioError(f"InfillTTS: {name} is {share}; give a share from 0 to 1")
         self.spec, self.frontend = spec, frontend
         self.least_hidden, self.drop_visible, self.drop_all = least_hidden, drop_visible, drop_all
-        self.text = text or FillerText(len(frontend.symbols), text_width, text_layers, fill, mask_filler)
+        self.text: LaidText = text or FillerText(len(frontend.symbols), text_width, text_layers, fill, mask_filler)
         self.guidance: InfillGuidance = guidance or WithoutBoth()
         self.count_all = count_all
-        port = MelPort(spec.bands, backbone.width, spec.bands + self.text.width)  # type: ignore[arg-type, operator]
+        port = MelPort(spec.bands, backbone.width, spec.bands + self.text.width)  # type: ignore[arg-type]
         self.head = FlowHead(backbone, {"mel": port}, time_law=time_law)
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -114,7 +127,7 @@ class InfillTTS(nn.Module):
         return mels
 
     def _answer(self, request: InfillRequest, sampling: Sampling) -> Tensor:
-        device = self.text.embedding.weight.device
+        device = next(self.parameters()).device
         before = request.reference.to(device).float()
         after = before[:0] if request.after is None else request.after.to(device).float()
         texts = (t.strip() for t in (request.reference_text, request.text, request.after_text))

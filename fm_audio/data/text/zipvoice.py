@@ -1,6 +1,6 @@
 """The tokens of ZipVoice (its `emilia` tokenizer): eSpeak's phones for English, initials and finals of pinyin for Chinese.
 
-Symbol 0 is the padding. There are no edges; a space follows a word and a comma, but not the end of a sentence.
+Symbol 0 is the padding. There are no edges; a space follows a word, comma, colon and semicolon, but not the end of a sentence.
 """
 
 from __future__ import annotations
@@ -10,28 +10,31 @@ import unicodedata
 from functools import cached_property
 
 from fm_audio.data.text.espeak import Espeak
-from fm_audio.data.text.frontend import EDGE, PAD, SPACE, Encoded
+from fm_audio.data.text.frontend import PAD, SPACE, Encoded, check_word
+from fm_audio.data.text.normalise import normalise
 from fm_audio.types import FmAudioError
 
-_PLAIN = str.maketrans("，。！？；：、‘’“”", ",.!?;:,''\"\"")
+Spans = list[tuple[str, int, int]]
+
+_PLAIN = str.maketrans("，。！？；：、", ",.!?;:,")
 _SYLLABLE = re.compile(r"(?<![\w'])([a-zü]+[1-5])(?![\w'])")
 _INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
-_MARK = re.compile(r"[,.!?;:]")
-_ENDS = (".", "!", "?")
-_DASH = {"-": ","}  # a pause; eSpeak reads dashes as one
+_MARK = re.compile(r"([,.!?;:])")
+_DASH = re.compile(r"(?<!\S)-+(?!\S)")
+_PAUSES = (",", ";", ":")
 
 
 class ZipVoicePhones:
     """`tokens`: those of the checkpoint's tokens.txt in the order of their ids. English needs `pip install fm-audio[phonemes]`.
 
-    Chinese is read as pinyin, each syllable with its tone: `ni3 hao3`. English is phonemised word by word, where ZipVoice hands
-    whole sentences to eSpeak, so some function words are said in full.
+    Chinese is read as pinyin, each syllable with its tone: `ni3 hao3`. Numbers and abbreviations are written out by
+    `fm_audio.data.text.normalise`.
     """
 
-    def __init__(self, tokens: list[str], language: str = "en-us") -> None:
+    def __init__(self, tokens: list[str]) -> None:
         if not tokens or tokens[0] != PAD:
             raise FmAudioError(f"tokens: the first is {tokens[:1]}; ZipVoice's tokens.txt gives id 0 to {PAD!r}, the padding")
-        self.tokens, self.language = tokens, language
+        self.tokens = tokens
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -43,27 +46,27 @@ class ZipVoicePhones:
 
     @cached_property
     def _espeak(self) -> Espeak:
-        return Espeak(self.language)
+        return Espeak("en-us")
 
     def encode(self, text: str) -> Encoded:
-        """Raises `FmAudioError` as `Espeak` does, for Chinese characters, and for phones that are not among the tokens."""
+        """Raises `FmAudioError` for Chinese characters, a text without a word, phones that are not among the tokens, and as
+        `Espeak` and `normalise` do.
+
+        Words that eSpeak runs together are one entry of `words`.
+        """
         text = text.translate(_PLAIN)
         foreign = next((c for c in text if "\u3100" <= c <= "\u9fff"), None)
         if foreign is not None:
-            raise FmAudioError(
-                f"text: {foreign!r} has to be written in pinyin here, such as `ni3 hao3`: a tone behind each syllable"
-            )
+            raise FmAudioError(f"text: {foreign!r} has to be written in pinyin here, a tone behind each syllable: `ni3 hao3`")
         symbols: list[str] = []
-        words: list[tuple[str, int, int]] = []
+        words: Spans = []
         for part in self._parts(text):
             said = self._pinyin(part)
-            if said:
-                words.append((part, len(symbols), len(symbols) + len(said)))
-                symbols += said
-            else:
-                said, spans = self._english(part, bool(symbols))
-                words += [(word, len(symbols) + first, len(symbols) + last) for word, first, last in spans]
-                symbols += said
+            spans = [(part, 0, len(said))] if said else []
+            if not said:
+                said, spans = self._english(part, first=not symbols)
+            words += [(word, len(symbols) + start, len(symbols) + end) for word, start, end in spans]
+            symbols += said
         if not words:
             raise FmAudioError(f"text: {text[:40]!r} has no words to say; write a sentence")
         unknown = sorted(set(symbols) - set(self._ids))
@@ -90,17 +93,33 @@ class ZipVoicePhones:
         said = [initial + "0", syllable[len(initial) :]] if initial else [syllable]
         return said if all(s in self._ids for s in said) else []
 
-    def _english(self, part: str, follows: bool) -> tuple[list[str], list[tuple[str, int, int]]]:
-        """Its symbols and words; a mark in front of its first word counts where something stands before it."""
-        spoken = next((i for i, c in enumerate(part) if c.isalnum()), len(part))
-        symbols = _MARK.findall(part[:spoken])[:1] if follows else []
-        if spoken == len(part):
-            return symbols, []
-        plain = self._espeak.encode(part[spoken:])
-        start: list[int] = []  # where each of eSpeak's symbols comes to stand
-        for i, symbol in enumerate(plain.symbols):
-            start.append(len(symbols))
-            ends_sentence = symbol == SPACE and plain.symbols[i - 1] in _ENDS
-            if symbol != EDGE and not ends_sentence:
-                symbols += unicodedata.normalize("NFD", _DASH.get(symbol, symbol))
-        return symbols, [(word, start[first], start[last]) for word, first, last in plain.words]
+    def _english(self, part: str, first: bool) -> tuple[list[str], Spans]:
+        """Its symbols and words; marks in front of the first word of all are left out."""
+        symbols: list[str] = []
+        words: Spans = []
+        for piece in _MARK.split(_DASH.sub(" ", normalise(part) if part.strip() else "")):
+            piece = piece.strip()
+            if piece and _MARK.fullmatch(piece):
+                symbols += [] if first else [piece, *([SPACE] if piece in _PAUSES else [])]
+            elif piece:
+                said = self._phrase(piece)
+                words += [(word, len(symbols) + start, len(symbols) + end) for word, start, end in _spans(piece, said)]
+                symbols += said
+                first = False
+        while symbols[-1:] == [SPACE]:
+            symbols.pop()
+        return symbols, words
+
+    def _phrase(self, words: str) -> list[str]:
+        for word in words.split():
+            check_word(word)
+        return [c for symbol in self._espeak.phrase(words) for c in unicodedata.normalize("NFD", symbol)]
+
+
+def _spans(piece: str, said: list[str]) -> Spans:
+    """Where each word stands among the symbols, or the whole phrase where eSpeak has run words together."""
+    ends = [*(i for i, symbol in enumerate(said) if symbol == SPACE), len(said)]
+    written = piece.split()
+    if len(written) != len(ends):
+        return [(piece, 0, len(said))]
+    return list(zip(written, [0, *(end + 1 for end in ends[:-1])], ends, strict=True))
