@@ -16,11 +16,12 @@ from fm_audio.types import FmAudioError
 
 Spans = list[tuple[str, int, int]]
 
-_PLAIN = str.maketrans("，。！？；：、", ",.!?;:,")
+_PLAIN = str.maketrans("，。！？；：、—", ",.!?;:,;")
 _SYLLABLE = re.compile(r"(?<![\w'])([a-zü]+[1-5])(?![\w'])")
 _INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
 _MARK = re.compile(r"([,.!?;:])")
 _DASH = re.compile(r"(?<!\S)-+(?!\S)")
+_PRONOUN = re.compile(r"\bi\b")
 _PAUSES = (",", ";", ":")
 
 
@@ -97,8 +98,8 @@ class ZipVoicePhones:
         """Its symbols and words; marks in front of the first word of all are left out."""
         symbols: list[str] = []
         words: Spans = []
-        for piece in _MARK.split(_DASH.sub(" ", normalise(part) if part.strip() else "")):
-            piece = piece.strip()
+        written = _DASH.sub(" ", _PRONOUN.sub("I", normalise(part))) if part.strip() else ""
+        for piece in (" ".join(piece.split()) for piece in _MARK.split(written)):
             if piece and _MARK.fullmatch(piece):
                 symbols += [] if first else [piece, *([SPACE] if piece in _PAUSES else [])]
             elif piece:
