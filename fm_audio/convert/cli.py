@@ -10,7 +10,7 @@ from typing import Any
 
 from fm_audio.audio import AudioSpec
 from fm_audio.checkpoint import CONFIG, WEIGHTS, read_config, save_model
-from fm_audio.convert import bigvgan, e2, f5, hifigan, matcha, vocos
+from fm_audio.convert import bigvgan, e2, f5, hifigan, matcha, vocos, zipvoice
 from fm_audio.convert.layout import BESIDE, Converted, write_whole
 from fm_audio.decoders.renormalised import require_decodable
 from fm_audio.types import FmAudioError
@@ -37,9 +37,18 @@ def _f5(family: str) -> Family:
     return Family(TRANSFORMER, lambda args: f5.forth(args.source, family, args.vocabulary, args.mel), f5.back)
 
 
+def _zipvoice(family: str) -> Family:
+    return Family(
+        f"a folder of {zipvoice.CONFIG}, {zipvoice.TOKENS} and {' or '.join(zipvoice.WEIGHTS)}",
+        lambda args: zipvoice.forth(args.source, family),
+        zipvoice.back,
+    )
+
+
 FAMILIES: dict[str, Family] = {
     **{name: _f5(name) for name in f5.VERSIONS},
     "e2": Family(TRANSFORMER, lambda args: e2.forth(args.source, args.vocabulary, args.mel), e2.back),
+    **{name: _zipvoice(name) for name in zipvoice.STEPS},
     "vocos": Family(f"a folder of {vocos.CONFIG} and {vocos.WEIGHTS}", lambda args: vocos.forth(args.source), vocos.back),
     "hifigan": Family("generator_v1 or its like", lambda args: hifigan.forth(args.source), hifigan.back),
     "bigvgan": Family(f"a folder with {bigvgan.WEIGHTS}", lambda args: bigvgan.forth(args.source), bigvgan.back),

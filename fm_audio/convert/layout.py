@@ -98,10 +98,13 @@ def read_tensors(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         with inert_classes(path):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            read = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise FmAudioError(f"{path}: truncated, or more than tensors and plain values ({reason}); fetch it again") from e
+    if not isinstance(read, dict):
+        raise FmAudioError(f"{path}: holds a {type(read).__name__}, not tensors by name; give the published checkpoint")
+    return read
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:

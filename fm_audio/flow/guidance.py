@@ -3,12 +3,14 @@
     v = v_null + w (v_cond - v_null)          (Ho and Salimans 2021, equation 6; w = 1 is off)
 
 The two halves live together because they must mean the same by "no condition": `Cond.null`, zeros. A task whose encoder has an
-answer of its own to a missing condition drops before it encodes, and hands that answer to the sampler as `null`.
+answer of its own to a missing condition drops before it encodes, and hands that answer to the sampler as `null`; or several, each
+for a part of the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +20,15 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.types import Cond, Frames, Mask, Times
 
 Velocity = Callable[[Tensor, Tensor, Tensor, Cond], Tensor]  # (x_t (b n d), t (b,), mask (b n), cond) -> v (b n d)
+
+
+@dataclass(frozen=True)
+class Null:
+    """What sampling leans away from at times up to `until`; w - 1 is `strength` times as large there."""
+
+    cond: Cond
+    until: float = 1.0
+    strength: float = 1.0
 
 
 def drop_conditions(
@@ -35,15 +46,22 @@ class GuidedField:
     """Sampling: the velocity field a solver follows, conditional and null rows packed in one doubled batch.
 
     Outside of the interval, and for w = 1, one plain forward is made. `forwards` counts what was run, a doubled batch as two.
+    Several nulls come in the order of their times, the last one until 1.
     """
 
     def __init__(
-        self, velocity: Velocity, mask: Mask, cond: Cond, sampling: Sampling, path: Path, null: Cond | None = None
+        self,
+        velocity: Velocity,
+        mask: Mask,
+        cond: Cond,
+        sampling: Sampling,
+        path: Path,
+        null: Cond | Sequence[Null] | None = None,
     ) -> None:
         self.velocity, self.mask, self.cond, self.path = velocity, mask, cond, path
         self.w, self.rescale = sampling.guidance, sampling.guidance_rescale
         self.low, self.high = sampling.guidance_interval
-        self.both = Cond.stack(cond, null or cond.null()) if self.w != 1.0 else cond
+        self.nulls = [Null(null or cond.null())] if null is None or isinstance(null, Cond) else list(null)
         self.forwards = 0
 
     def __call__(self, x: Frames, t: Times) -> Frames:
@@ -52,12 +70,24 @@ class GuidedField:
             self.forwards += 1
             return self.velocity(x, t, self.mask, self.cond)
         self.forwards += 2
-        packed = self.velocity(torch.cat([x, x]), torch.cat([t, t]), torch.cat([self.mask, self.mask]), self.both)
+        null, w = self._null_at(t)
+        both = Cond.stack(self.cond, null)
+        packed = self.velocity(torch.cat([x, x]), torch.cat([t, t]), torch.cat([self.mask, self.mask]), both)
         v_cond, v_null = packed.chunk(2)
-        v = v_null + self.w * (v_cond - v_null)
+        v = v_null + w * (v_cond - v_null)
         if self.rescale > 0.0:
             v = rescaled(v, v_cond, x, t, self.mask, self.path, self.rescale)
         return torch.where(inside.view(-1, 1, 1), v, v_cond)
+
+    def _null_at(self, t: Times) -> tuple[Cond, float | Tensor]:
+        """Each item's null condition, and its w (b 1 1) where the strengths differ."""
+        if len(self.nulls) == 1 and self.nulls[0].strength == 1.0:
+            return self.nulls[0].cond, self.w
+        ends = torch.tensor([null.until for null in self.nulls[:-1]], device=t.device)
+        which = (t[:, None] > ends).sum(1)  # b
+        rows = which * len(t) + torch.arange(len(t), device=t.device)
+        strengths = torch.tensor([null.strength for null in self.nulls], device=t.device)[which]
+        return Cond.stack(*(null.cond for null in self.nulls)).rows(rows), 1.0 + strengths.view(-1, 1, 1) * (self.w - 1.0)
 
 
 def rescaled(v: Frames, v_cond: Frames, x_t: Frames, t: Times, mask: Mask, path: Path, amount: float) -> Frames:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fm_audio.flow.coupling import Coupling, Independent
-from fm_audio.flow.guidance import GuidedField, drop_conditions
+from fm_audio.flow.guidance import GuidedField, Null, drop_conditions
 from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
 from fm_audio.flow.sampling import Sampling
@@ -87,7 +87,9 @@ class FlowHead(nn.Module):
         h, token_mask = self.ports[port].embed(x_t, cond.frames, mask)  # type: ignore[operator]
         return self.backbone(h, t, token_mask, replace(cond, frames=None))
 
-    def field(self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | None = None) -> GuidedField:
+    def field(
+        self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | Sequence[Null] | None = None
+    ) -> GuidedField:
         """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards. null defaults to `cond.null()`."""
         return GuidedField(lambda x, t, m, c: self.velocity(x, t, m, c, port), mask, cond, sampling, self.path, null)
 
@@ -100,11 +102,11 @@ class FlowHead(nn.Module):
         seeds: Sequence[int],
         port: str = "mel",
         x0_mean: Frames | None = None,
-        null: Cond | None = None,
+        null: Cond | Sequence[Null] | None = None,
     ) -> Frames:
         """Data x1 (b n d) for mask (b n), zeros at padded frames; item i starts from the noise of seeds[i].
 
-        null is what guidance leans away from, `cond.null()` where none is given.
+        null is what guidance leans away from, `cond.null()` where none is given; several are each for a part of the way.
         x0_mean (b n d) moves that noise, for models trained so: x0 = x0_mean + temperature * noise.
         """
         b, n = mask.shape

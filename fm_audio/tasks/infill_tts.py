@@ -9,10 +9,10 @@ span of `least_hidden` to 100 % of a clip is hidden; what is visible is dropped 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
@@ -20,19 +20,32 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.encoders.alignment import aligned_durations
 from fm_audio.encoders.filler_text import FILLS, FillerText
-from fm_audio.encoders.length import Length, LengthPredictor, hidden_share, partners
+from fm_audio.encoders.length import Length, LengthPredictor
 from fm_audio.encoders.timed_text import TimedText
 from fm_audio.encoders.voice import VoiceVector
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw, uniforms
-from fm_audio.tasks.infill_requests import LENGTHS, InfillRequest, spoken_symbols, symbols_of_parts
+from fm_audio.tasks.infill_guidance import InfillGuidance, Told, WithoutBoth
+from fm_audio.tasks.infill_length import learned_length, length_loss, rate_length
+from fm_audio.tasks.infill_requests import LENGTHS, InfillRequest, symbols_of_parts
 from fm_audio.tasks.speech_requests import Example
-from fm_audio.types import Cond, FmAudioError, Mask, length_mask
+from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
 
 LENGTH_SHARE = 0.01  # of the length's loss: it is steep where it is sure, and all gradients are clipped as one
-RATE_SPREAD = 0.1  # how far the reference's rate is taken to be from the answer's: one standard deviation of the logarithm
+
+
+@runtime_checkable
+class LaidText(Protocol):
+    """A text encoder without durations, as `FillerText`: symbols (b m), padded with 0, and mask (b n) -> (b n width).
+
+    Items that are `dropped` (b,) come out as the model's idea of no text.
+    """
+
+    width: int
+
+    def __call__(self, symbols: Tensor, mask: Mask, dropped: Tensor | None = None) -> Frames: ...
 
 
 class InfillTTS(nn.Module):
@@ -42,6 +55,10 @@ class InfillTTS(nn.Module):
     `frames_per_token` sizes the patches that the backbone sees. With `voice_width`, which "aligned" needs, a vector of what is
     visible goes to the backbone (a `types.Backbone`, which must take that vector width) and to aligned text. `learned_length`
     trains a `LengthPredictor` along.
+
+    Another encoder without durations may be given as `text`. `guidance` says what sampling leans away from, by default from
+    neither text nor visible frames. With `count_all` lengths by rate go by all symbols, spaces and punctuation too, and are
+    rounded up, as in ZipVoice.
     """
 
     def __init__(
@@ -62,6 +79,9 @@ class InfillTTS(nn.Module):
         text_heads: int = 4,
         dropout: float = 0.1,
         learned_length: bool = False,
+        text: LaidText | None = None,
+        guidance: InfillGuidance | None = None,
+        count_all: bool = False,
     ):
         super().__init__()
         for name, share in (("least_hidden", least_hidden), ("drop_visible", drop_visible), ("drop_all", drop_all)):
@@ -74,11 +94,15 @@ class InfillTTS(nn.Module):
         self.spec, self.frontend = spec, frontend
         self.least_hidden, self.drop_visible, self.drop_all = least_hidden, drop_visible, drop_all
         symbols = len(frontend.symbols)
-        self.text: FillerText | TimedText
-        if fill == "aligned":
+        self.text: LaidText | TimedText
+        if text is not None:
+            self.text = text
+        elif fill == "aligned":
             self.text = TimedText(symbols, spec.bands, voice_width, text_width, text_layers, text_heads, dropout)
         else:
             self.text = FillerText(symbols, text_width, text_layers, fill, mask_filler)
+        self.guidance: InfillGuidance = guidance or WithoutBoth()
+        self.count_all = count_all
         self.voice = VoiceVector(spec.bands, voice_width) if voice_width else None
         self.lengths = LengthPredictor(symbols) if learned_length else None
         width: Any = backbone.width
@@ -105,11 +129,11 @@ class InfillTTS(nn.Module):
             text = self.text(encoded, durations, batch.mask, dropped)
         else:
             text = self.text(batch.symbols, batch.mask, dropped)
-        cond = Cond(frames=torch.cat([visible, text], -1), vector=voice)
+        cond = self.guidance.trained(condition(visible, text, voice))
         parts["flow"] = self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)
         loss = torch.stack(list(parts.values())).sum()
         if self.lengths is not None:
-            parts["length"] = self._length_loss(self.lengths, batch, hidden, durations, known, unseen)
+            parts["length"] = length_loss(self.lengths, batch, hidden, durations, known, unseen)
             loss = loss + LENGTH_SHARE * parts["length"]
         return {"loss": loss, **parts}
 
@@ -122,26 +146,6 @@ class InfillTTS(nn.Module):
             durations = durations.clone()
             durations[found] = path.to(durations)
         return durations
-
-    @staticmethod
-    def _length_loss(
-        lengths: LengthPredictor,
-        batch: SpeechBatch,
-        hidden: Mask,
-        durations: Int[Tensor, "b m"],
-        known: Bool[Tensor, "b"],
-        unseen: Bool[Tensor, "b"],
-    ) -> Tensor:
-        """The hidden part from the visible one, where durations are known; else the whole clip from another of its speaker."""
-        weights = lengths.weights(batch.symbols, batch.symbols_mask)
-        share = torch.where(known[:, None], hidden_share(durations, hidden), 1.0)
-        frames, weight = batch.mask.sum(1).float(), weights.sum(1)
-        hidden_frames = torch.where(known, hidden.sum(1).float(), frames)
-        other = torch.tensor(partners(batch.speakers), device=known.device)
-        has_other = other != torch.arange(len(batch), device=known.device)
-        other_weight = torch.where(known, weight - (weights * share).sum(1), weight[other] * has_other)
-        other_frames = torch.where(known, frames - hidden_frames, frames[other] * has_other)
-        return lengths.loss(weights, share, hidden_frames, other_weight * ~unseen, other_frames * ~unseen)
 
     @torch.inference_mode()
     def generate(
@@ -159,7 +163,7 @@ class InfillTTS(nn.Module):
         return mels
 
     def _answer(self, request: InfillRequest, sampling: Sampling) -> Tensor:
-        device = self.text.embedding.weight.device
+        device = next(self.parameters()).device
         before = request.reference.to(device).float()
         after = before[:0] if request.after is None else request.after.to(device).float()
         frames = request.frames or self.length(request).frames
@@ -196,8 +200,6 @@ class InfillTTS(nn.Module):
         seen = (at < start) | (at >= start + frames)
         visible = torch.cat([before, before.new_zeros(frames, self.spec.bands), after])[None]
         voice = None if self.voice is None else self.voice(visible, seen)
-        null_voice = None if voice is None else torch.zeros_like(voice)
-        everything = torch.ones_like(mask[:, 0])
         if isinstance(self.text, TimedText):
             assert voice is not None
             encoded = self.text.encode(symbols[None], torch.ones_like(symbols[None], dtype=torch.bool), voice)
@@ -206,12 +208,11 @@ class InfillTTS(nn.Module):
             else:
                 laid = durations[None]
             text = self.text(encoded, laid, mask)
-            null_text = torch.zeros_like(text)
+            no_text = torch.zeros_like(text)
         else:
-            text, null_text = self.text(symbols[None], mask), self.text(symbols[None], mask, everything)
-        cond = Cond(frames=torch.cat([visible, text], -1), vector=voice)
-        null = Cond(frames=torch.cat([torch.zeros_like(visible), null_text], -1), vector=null_voice)
-        return self.head.sample(mask, cond, sampling, [seed], null=null)[0, start : start + frames]
+            text, no_text = (self.text(symbols[None], mask, torch.full_like(mask[:, 0], gone)) for gone in (False, True))
+        plan = self.guidance.plan(told(visible, text, no_text, voice), sampling)
+        return self.head.sample(mask, plan.cond, plan.sampling, [seed], null=plan.null)[0, start : start + frames]
 
     def examples(self, batch: SpeechBatch, count: int, sampling: Sampling) -> list[Example]:
         """The first clips of a batch, to look at: their first 30 % as recorded, the rest generated."""
@@ -240,9 +241,8 @@ class InfillTTS(nn.Module):
         """
         rule = self.length_rule(request.length)
         if rule == "rate" or self.lengths is None:
-            said, to_say = (spoken_symbols(self.frontend, t) for t in (request.reference_text, request.text))
-            return Length(max(1, round(len(request.reference) * to_say / said / request.speed)), RATE_SPREAD)
-        return self._learned_length(self.lengths, request)
+            return rate_length(self.frontend, request, self.count_all)
+        return learned_length(self.lengths, self.frontend, request)
 
     def length_rule(self, asked: str | None) -> str:
         """The rule that is asked for, the learned one where None is asked for and the model has it."""
@@ -254,16 +254,16 @@ class InfillTTS(nn.Module):
             raise FmAudioError("length: this model was trained without learned_length; ask for rate")
         return asked
 
-    @torch.inference_mode()
-    def _learned_length(self, lengths: LengthPredictor, request: InfillRequest) -> Length:
-        seen = request.seen_frames
-        parts = symbols_of_parts(self.frontend, request.texts, [seen[0] > 0, True, seen[1] > 0])
-        device = self.text.embedding.weight.device
-        symbols = torch.tensor([[i for part in parts for i in part]], device=device)
-        weights = lengths.weights(symbols, torch.ones_like(symbols, dtype=torch.bool))[0]
-        before, mine, after = (w.sum()[None] for w in weights.split([len(p) for p in parts]))
-        mean, variance = lengths(mine, before + after, torch.tensor([float(sum(seen))], device=device))
-        return Length(max(len(parts[1]), round(float(mean.exp()) / request.speed)), float(variance.sqrt()))
+
+def condition(visible: Frames, text: Frames, voice: Float[Tensor, "b g"] | None = None) -> Cond:
+    """What the head is told: visible (b n bands) beside text (b n e), and the voice."""
+    return Cond(frames=torch.cat([visible, text], -1), vector=voice)
+
+
+def told(visible: Frames, text: Frames, no_text: Frames, voice: Float[Tensor, "b g"] | None = None) -> Told:
+    """(show, read) -> the condition with or without what is visible, and with or without the text."""
+    unseen, no_voice = torch.zeros_like(visible), None if voice is None else torch.zeros_like(voice)
+    return lambda show, read: condition(visible if show else unseen, text if read else no_text, voice if show else no_voice)
 
 
 def hidden_span(mask: Mask, least: float, generator: torch.Generator | None = None) -> Mask:

@@ -115,7 +115,7 @@ class Cloner:
 
     @property
     def device(self) -> torch.device:
-        return self.model.text.embedding.weight.device
+        return next(self.model.parameters()).device
 
     def _draw(
         self, request: InfillRequest, sampling: Sampling, gain: float, seed: int, more_steps: float, longer: float

@@ -18,6 +18,7 @@ from fm_audio.backbones.matcha import MatchaUNet
 from fm_audio.backbones.multi_rate import MultiRate
 from fm_audio.backbones.unet import UNet
 from fm_audio.backbones.unett import UNetT
+from fm_audio.backbones.zipformer import Zipformer
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
@@ -33,11 +34,14 @@ from fm_audio.encoders.aligned_text import AlignedText, EncodedSymbols
 from fm_audio.encoders.filler_text import FillerText
 from fm_audio.encoders.matcha import MatchaText
 from fm_audio.encoders.pitch import FramePitch
+from fm_audio.encoders.zipformer_text import ZipformerText
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.aligned_tts import AlignedTTS
-from fm_audio.tasks.infill_tts import InfillRequest, InfillTTS
+from fm_audio.tasks.infill_requests import InfillRequest
+from fm_audio.tasks.infill_tts import InfillTTS, told
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.types import Cond
+from fm_audio.zipformer import Heads
 from tests.invariance.company import padded
 from tests.invariance.vocoders import SPEC, speecht5, univnet
 
@@ -223,7 +227,7 @@ def searched(net: AlignedTTS, items: Sequence[dict[str, Tensor]], padding: int) 
 
 
 def infilling(**arguments: Any) -> nn.Module:
-    net = DiT(WIDTH, 2, 2, position_kernel=5, position_groups=4)
+    net = DiT(WIDTH, 2, 2, arguments.get("voice_width", 0), position_kernel=5, position_groups=4)
     return InfillTTS(AudioSpec(bands=8), Characters(), net, text_width=8, text_layers=1, **arguments)
 
 
@@ -244,9 +248,9 @@ def infilled(net: InfillTTS, items: Sequence[dict[str, Any]], padding: int) -> O
     """A whole guided sample of one batch, which `generate` does not make."""
     visible, mask = padded([i["visible"] for i in items], padding, 0.0)
     symbols, _ = padded([i["symbols"] for i in items], 0, 0)
-    cond = net._cond(visible, symbols, mask)
-    null = net._cond(torch.zeros_like(visible), symbols, mask, torch.ones_like(mask[:, 0]))
-    mel = net.head.sample(mask, cond, Sampling(steps=2, guidance=2.0), [i["seed"] for i in items], null=null)
+    text, no_text = (net.text(symbols, mask, torch.full_like(mask[:, 0], gone)) for gone in (False, True))
+    plan = net.guidance.plan(told(visible, text, no_text), GUIDED)
+    mel = net.head.sample(mask, plan.cond, plan.sampling, [i["seed"] for i in items], null=plan.null)
     return [(row,) for row in cut(mel, mask)]
 
 
@@ -267,6 +271,8 @@ def speech(make: Callable[[], nn.Module], sampling: Sampling) -> Case:
     return task(make, spoken(sampling), lambda: REQUESTS, lambda request: len(request.text))
 
 
+HEADS = Heads(number=2, query_width=4, value_width=3, position_width=2, offsets_width=6)
+ALIGNED = {"fill": "aligned", "voice_width": VECTOR, "learned_length": True, "frames_per_token": 2}
 GUIDED = Sampling(steps=2, guidance=2.0, temperature=0.6)
 LOUDER = AudioSpec(**{**SPEC.contract(), "mean": 0.0})  # type: ignore[arg-type]
 
@@ -284,12 +290,14 @@ CASES: dict[str, Case] = {
     "matcha's unet, three rates": backbone(lambda: MatchaUNet(10, (16, 24, 16), 1, 1, 1, 8), width=10),
     "matcha's unet, one rate": backbone(lambda: MatchaUNet(10, (16,), 1, 1, 1, 8), width=10),
     "e2-tts's unet": backbone(lambda: UNetT(WIDTH, 4, 2, position_kernel=7, position_groups=4, rotary_heads=1)),
+    "zipformer": backbone(lambda: Zipformer(WIDTH, (1, 2, 4), (1, 1, 1), (5, 3, 3), 24, HEADS, 8, VECTOR), vector=VECTOR),
     "aligned text": text(lambda: AlignedText(20, 6, 4, WIDTH, 2, 2, frames_width=5), 20, 4),
     "matcha's text": text(lambda: MatchaText(20, 6, 4, 12, 2, hidden=16, durations_width=8), 20, 4),
     "filler text": filler(lambda: FillerText(9, 12, 2)),
     "filler text, shown": filler(lambda: FillerText(9, 12, 2, mask_filler=False)),
     "filler text, stretched": filler(lambda: FillerText(9, 12, 2, "stretched")),
     "filler text, no layers": filler(lambda: FillerText(9, 12, 0)),
+    "zipformer text": filler(lambda: ZipformerText(9, 12, 16, 8, 1, 16, 3, HEADS)),
     "pitch of frames": Case(
         lambda: FramePitch(SPEC, WIDTH, VECTOR, 12), lambda: frames_items(vector=VECTOR), through_pitch, torch.float32, by("h")
     ),
@@ -312,6 +320,7 @@ CASES: dict[str, Case] = {
     "aligned speech, as Matcha-TTS": speech(aligned_as_matcha, Sampling(steps=1)),
     "aligned speech, search": task(aligned, searched, searched_items, by("mel")),
     "infilled speech": task(infilling, answered, infill_requests, lambda request: len(request.reference)),
+    "infilled speech, aligned": task(lambda: infilling(**ALIGNED), answered, infill_requests, lambda r: len(r.reference)),
     "infilled speech, one batch": task(infilling, infilled, infill_items, by("visible")),
     "infilled speech, stretched, one batch": task(lambda: infilling(fill="stretched"), infilled, infill_items, by("visible")),
 }

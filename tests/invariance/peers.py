@@ -29,6 +29,7 @@ from fm_audio.convert.matcha import from_matcha
 from fm_audio.data.text.frontend import Encoded
 from fm_audio.data.text.matcha import SYMBOLS
 from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.infill_tts import condition
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.types import Cond
 from tests.invariance.company import COUNT, Composition, Run, compositions, differences, padded
@@ -173,13 +174,13 @@ def f5_sample(sampler: Any, items: Sequence[dict[str, Any]]) -> list[tuple[Tenso
 def our_f5_velocity(task: Any, items: Sequence[dict[str, Any]]) -> list[tuple[Tensor, ...]]:
     visible, symbols, mask = f5_batch(items, 0)
     t, x = torch.stack([i["t"] for i in items]), padded([i["x"] for i in items], 0, 0.0)[0]
-    return rows_of(task.head.velocity(x, t, mask, task._cond(visible, symbols, mask)), mask)
+    return rows_of(task.head.velocity(x, t, mask, condition(visible, task.text(symbols, mask))), mask)
 
 
 def our_f5_sample(task: Any, items: Sequence[dict[str, Any]]) -> list[tuple[Tensor, ...]]:
     visible, symbols, mask = f5_batch(items, 0)
-    cond = task._cond(visible, symbols, mask)
-    null = task._cond(torch.zeros_like(visible), symbols, mask, torch.ones_like(mask[:, 0]))
+    cond = condition(visible, task.text(symbols, mask))
+    null = condition(torch.zeros_like(visible), task.text(symbols, mask, torch.ones_like(mask[:, 0])))
     mel = task.head.sample(mask, cond, Sampling(steps=STEPS, guidance=3.0), [3] * len(items), null=null)
     return [(row[len(i["visible"]) : i["frames"]],) for row, i in zip(mel, items, strict=True)]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fm_audio.flow.guidance import GuidedField, drop_conditions, rescaled
+from fm_audio.flow.guidance import GuidedField, Null, drop_conditions, rescaled
 from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath, data_from_velocity
 from fm_audio.flow.sampling import Sampling
 from fm_audio.types import Cond, length_mask
@@ -140,3 +140,15 @@ def test_guidance_with_nothing_to_drop_changes_nothing() -> None:
     field = GuidedField(lambda x, t, m, c: x + 1, mask, Cond(), Sampling(guidance=3.0), LinearPath())
     x = torch.randn(2, 3, 4)
     torch.testing.assert_close(field(x, _t(0.1)), x + 1)
+
+
+def test_several_nulls_hold_each_up_to_its_time_and_with_its_strength() -> None:
+    head, mask, cond, x = _parts()
+    early = Cond(cond.frames, cond.tokens, cond.tokens_mask, torch.zeros_like(cond.vector))
+    field = head.field(mask, cond, Sampling(guidance=2.5), null=[Null(early, 0.5, 2.0), Null(cond.null())])
+    t = torch.tensor([0.5, 0.6])
+    v, given = field(x, t), head.velocity(x, t, mask, cond)
+    first, second = head.velocity(x, t, mask, early), head.velocity(x, t, mask, cond.null())
+    torch.testing.assert_close(v[0], (first + 4.0 * (given - first))[0])
+    torch.testing.assert_close(v[1], (second + 2.5 * (given - second))[1])
+    assert not torch.allclose(first, second) and field.forwards == 2

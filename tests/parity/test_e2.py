@@ -14,6 +14,7 @@ from fm_audio.checkpoint import instantiate
 from fm_audio.cli import main
 from fm_audio.convert.e2 import from_e2
 from fm_audio.convert.f5 import PREFIX
+from fm_audio.tasks.infill_tts import condition
 from fm_audio.types import FmAudioError, length_mask
 from tests.parity.peers import close, f5_package, shaken
 
@@ -48,7 +49,8 @@ def ours(theirs: nn.Module) -> Any:
 def velocity(ours: Any, x: Tensor, t: Tensor, mask: Tensor, visible: Tensor, text: Tensor, dropped: bool = False) -> Tensor:
     """`text` with 0 where there is none."""
     visible = visible.masked_fill(~mask[..., None] | dropped, 0.0)
-    return ours.head.velocity(x, t, mask, ours._cond(visible, text, mask, torch.full((len(x),), dropped)))
+    laid = ours.text(text, mask, torch.full((len(x),), dropped))
+    return ours.head.velocity(x, t, mask, condition(visible, laid))
 
 
 @pytest.mark.parametrize("n", [57, 31, 20])

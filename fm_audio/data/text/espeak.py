@@ -6,7 +6,18 @@ import re
 from functools import cached_property
 from typing import Any
 
-from fm_audio.data.text.frontend import COMMON_SYMBOLS, Break, Encoded, Mark, Token, Word, assemble, check_word, split_markup
+from fm_audio.data.text.frontend import (
+    COMMON_SYMBOLS,
+    SPACE,
+    Break,
+    Encoded,
+    Mark,
+    Token,
+    Word,
+    assemble,
+    check_word,
+    split_markup,
+)
 from fm_audio.types import FmAudioError
 
 # The IPA that eSpeak writes, one symbol a character. Append-only: ids are stored in trained models.
@@ -60,6 +71,14 @@ class Espeak:
                 raise FmAudioError("text: it holds a lone surrogate, which is no character; save the text as UTF-8 again")
             tokens += self._tokens(part)
         return assemble(tokens, self._ids)
+
+    def phrase(self, words: str) -> list[str]:
+        """The symbols of words without punctuation that are said together: their context decides how each is said.
+
+        A space stands between those that eSpeak keeps apart. Raises `FmAudioError` as `encode` does.
+        """
+        said = self._backend.phonemize([words], strip=True)[0]
+        return [c for c in said if c == SPACE or c in self._ids and c not in COMMON_SYMBOLS]
 
     def _tokens(self, text: str) -> list[Token]:
         pieces = [m.group() for m in _PIECE.finditer(text)]
