@@ -71,6 +71,8 @@ def write_voice(
 
 def _reachable(vocoder: Any, base: Path) -> Any:
     """A vocoder's folder beside the base is named in full, since the new voice may lie elsewhere."""
+    if isinstance(vocoder, Mapping) and "folder" in vocoder:
+        return {**vocoder, "folder": _reachable(vocoder["folder"], base)}
     beside = base.parent / vocoder if isinstance(vocoder, str) else None
     if beside is None or base.parent == SHIPPED or not (beside / CONFIG).is_file():
         return vocoder

@@ -255,12 +255,14 @@ class InfillTTS(nn.Module):
         return asked
 
 
-def condition(visible: Frames, text: Frames, voice: Float[Tensor, "b g"] | None = None) -> Cond:
+def condition(visible: Frames, text: Float[Tensor, "b n e"], voice: Float[Tensor, "b g"] | None = None) -> Cond:
     """What the head is told: visible (b n bands) beside text (b n e), and the voice."""
     return Cond(frames=torch.cat([visible, text], -1), vector=voice)
 
 
-def told(visible: Frames, text: Frames, no_text: Frames, voice: Float[Tensor, "b g"] | None = None) -> Told:
+def told(
+    visible: Frames, text: Float[Tensor, "b n e"], no_text: Float[Tensor, "b n e"], voice: Float[Tensor, "b g"] | None = None
+) -> Told:
     """(show, read) -> the condition with or without what is visible, and with or without the text."""
     unseen, no_voice = torch.zeros_like(visible), None if voice is None else torch.zeros_like(voice)
     return lambda show, read: condition(visible if show else unseen, text if read else no_text, voice if show else no_voice)

@@ -135,8 +135,10 @@ def text(make: Callable[[], nn.Module], symbols: int, speaker: int) -> Case:
 
 
 def filler_items(drop: bool = True) -> list[dict[str, Any]]:
-    symbols = (torch.randint(1, 9, (1 + n // 3,)) for n in LENGTHS)
-    return [{"symbols": s, "frames": n, "dropped": drop and i % 3 == 1} for i, (n, s) in enumerate(zip(LENGTHS, symbols, strict=True))]
+    def symbols(n: int) -> Tensor:
+        return torch.randint(1, 9, (1 + n // 3,))
+
+    return [{"symbols": symbols(n), "frames": n, "dropped": drop and i % 3 == 1} for i, n in enumerate(LENGTHS)]
 
 
 def through_filler(net: nn.Module, items: Sequence[dict[str, Any]], padding: int) -> Outputs:
