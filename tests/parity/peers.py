@@ -19,6 +19,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fm_audio.types import Cond
+
 REQUIRED = "FM_AUDIO_PEERS"
 """A variable of the environment: "required" turns the absence of a peer from a skipped test into a failed one."""
 
@@ -147,6 +149,11 @@ class Unlightning(nn.Module):
     def update_data_statistics(self, statistics: dict[str, float]) -> None:
         for name, value in statistics.items():
             self.register_buffer(name, torch.tensor(value))
+
+
+def told(task: Any, visible: Tensor, symbols: Tensor, mask: Tensor, dropped: Tensor | None = None) -> Cond:
+    """What an `InfillTTS` tells its head: visible frames (b n bands) beside symbols (b m) laid along them."""
+    return Cond(frames=torch.cat([visible, task.text(symbols, mask, dropped)], -1))
 
 
 def shaken(net: nn.Module, amount: float) -> nn.Module:

@@ -15,7 +15,7 @@ from fm_audio.cli import main
 from fm_audio.convert.e2 import from_e2
 from fm_audio.convert.f5 import PREFIX
 from fm_audio.types import FmAudioError, length_mask
-from tests.parity.peers import close, f5_package, shaken
+from tests.parity.peers import close, f5_package, shaken, told
 
 pytestmark = pytest.mark.slow  # needs the peer's package
 VOCABULARY = [" ", *"abcdefghijklmnopqrstuvwxyz,.!?'"]
@@ -48,7 +48,7 @@ def ours(theirs: nn.Module) -> Any:
 def velocity(ours: Any, x: Tensor, t: Tensor, mask: Tensor, visible: Tensor, text: Tensor, dropped: bool = False) -> Tensor:
     """`text` with 0 where there is none."""
     visible = visible.masked_fill(~mask[..., None] | dropped, 0.0)
-    return ours.head.velocity(x, t, mask, ours._cond(visible, text, mask, torch.full((len(x),), dropped)))
+    return ours.head.velocity(x, t, mask, told(ours, visible, text, mask, torch.full((len(x),), dropped)))
 
 
 @pytest.mark.parametrize("n", [57, 31, 20])

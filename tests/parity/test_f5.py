@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fm_audio.checkpoint import instantiate
 from fm_audio.convert.f5 import PREFIX, from_f5, to_f5, transformer_of
 from fm_audio.types import FmAudioError, length_mask
-from tests.parity.peers import f5_package
+from tests.parity.peers import f5_package, told
 
 pytestmark = pytest.mark.slow  # needs the peer's package
 VOCABULARY = [" ", *"abcdefghijklmnopqrstuvwxyz,.!?'"]
@@ -57,7 +57,7 @@ def test_outputs_agree_with_and_without_conditions(family: str, theirs: nn.Modul
                 )
                 mask = length_mask(torch.tensor([n]))
                 seen = torch.zeros_like(visible) if dropped else visible
-                cond = task._cond(seen, torch.tensor([text]) + 1, mask, torch.tensor([dropped]))
+                cond = told(task, seen, torch.tensor([text]) + 1, mask, torch.tensor([dropped]))
                 v = task.head.velocity(x, t, mask, cond)
             assert (v - expected).abs().max() <= 1e-5 * expected.abs().max()
             assert expected.std() > 0.05

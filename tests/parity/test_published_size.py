@@ -12,7 +12,7 @@ from fm_audio.checkpoint import instantiate
 from fm_audio.convert.e2 import from_e2
 from fm_audio.convert.f5 import from_f5
 from fm_audio.types import length_mask
-from tests.parity.peers import close, f5_package
+from tests.parity.peers import close, f5_package, told
 
 pytestmark = pytest.mark.slow  # 1.3 GB of weights each, shared by both networks where they are alike
 SYMBOLS = 2545
@@ -55,4 +55,4 @@ def test_one_velocity_agrees(family: str, monkeypatch: pytest.MonkeyPatch) -> No
     expected = theirs(x=x, cond=visible, text=text, time=t)
     mask = length_mask(torch.tensor([n]))
     assert expected.isfinite().all() and expected.std() > 0.05
-    close(ours.head.velocity(x, t, mask, ours._cond(visible, text + 1, mask)), expected)
+    close(ours.head.velocity(x, t, mask, told(ours, visible, text + 1, mask)), expected)
