@@ -92,10 +92,8 @@ def through_backbone(net: nn.Module, items: Sequence[dict[str, Any]], padding: i
     return [(row,) for row in cut(out, mask)]
 
 
-def backbone(
-    make: Callable[[], nn.Module], tokens: int = 0, vector: int = 0, width: int = WIDTH, gradients: torch.dtype = torch.float64
-) -> Case:
-    return Case(make, lambda: frames_items(tokens, vector, width), through_backbone, gradients, by("h"))
+def backbone(make: Callable[[], nn.Module], tokens: int = 0, vector: int = 0, width: int = WIDTH) -> Case:
+    return Case(make, lambda: frames_items(tokens, vector, width), through_backbone, torch.float64, by("h"))
 
 
 # Encoders
@@ -130,11 +128,8 @@ def text(make: Callable[[], nn.Module], symbols: int, speaker: int) -> Case:
     return Case(make, lambda: symbols_items(symbols, speaker), through_text, torch.float32, by("symbols"))
 
 
-def filler_items(dropping: bool = True) -> list[dict[str, Any]]:
-    drop = [dropping and i % 3 == 1 for i in range(len(LENGTHS))]
-    return [
-        {"symbols": torch.randint(1, 9, (1 + n // 3,)), "frames": n, "dropped": d} for n, d in zip(LENGTHS, drop, strict=True)
-    ]
+def filler_items() -> list[dict[str, Any]]:
+    return [{"symbols": torch.randint(1, 9, (1 + n // 3,)), "frames": n, "dropped": i % 3 == 1} for i, n in enumerate(LENGTHS)]
 
 
 def through_filler(net: nn.Module, items: Sequence[dict[str, Any]], padding: int) -> Outputs:
@@ -243,18 +238,12 @@ def infill_items() -> list[dict[str, Any]]:
     return [{"visible": torch.randn(n, 8), "symbols": torch.randint(1, 30, (1 + n // 2,)), "seed": n} for n in LENGTHS]
 
 
-def told(net: Any, visible: Tensor, symbols: Tensor, mask: Tensor) -> tuple[Cond, Cond]:
-    """What the head of an `InfillTTS` is told, and what guidance leans away from."""
-    nothing = net.text(symbols, mask, torch.ones_like(mask[:, 0]))
-    frames = torch.cat([visible, net.text(symbols, mask)], -1), torch.cat([torch.zeros_like(visible), nothing], -1)
-    return Cond(frames=frames[0]), Cond(frames=frames[1])
-
-
 def infilled(net: InfillTTS, items: Sequence[dict[str, Any]], padding: int) -> Outputs:
     """A whole guided sample of one batch, which `generate` does not make."""
     visible, mask = padded([i["visible"] for i in items], padding, 0.0)
     symbols, _ = padded([i["symbols"] for i in items], 0, 0)
-    cond, null = told(net, visible, symbols, mask)
+    cond = net._cond(visible, symbols, mask)
+    null = net._cond(torch.zeros_like(visible), symbols, mask, torch.ones_like(mask[:, 0]))
     mel = net.head.sample(mask, cond, Sampling(steps=2, guidance=2.0), [i["seed"] for i in items], null=null)
     return [(row,) for row in cut(mel, mask)]
 
@@ -264,8 +253,8 @@ def by(key: str) -> Callable[[Any], int]:
     return lambda item: item[key] if isinstance(item[key], int) else len(item[key])
 
 
-def filler(make: Callable[[], nn.Module], dropping: bool = True) -> Case:
-    return Case(make, lambda: filler_items(dropping), through_filler, torch.float32, by("frames"), 0.3)
+def filler(make: Callable[[], nn.Module]) -> Case:
+    return Case(make, filler_items, through_filler, torch.float32, by("frames"), 0.3)
 
 
 def task(make: Callable[[], nn.Module], run: Callable[..., Outputs], items: Callable[[], Sequence[Any]], length: Any) -> Case:

@@ -31,7 +31,6 @@ from fm_audio.data.text.matcha import SYMBOLS
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.types import Cond
-from tests.invariance.cases import told
 from tests.invariance.company import COUNT, Composition, Run, compositions, differences, padded
 from tests.parity.peers import bare_packages, matcha_package
 
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--count", type=int, default=COUNT, help=f"compositions of each comparison (default: {COUNT})")
     given = made.parse_args(argv)
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # the package warns of memory that masked attention takes
+    warnings.simplefilter("ignore")
     try:
         print(f"f5-tts {_version('f5-tts')}, matcha-tts {_version('matcha-tts')}, torch {torch.__version__}\n")
         print("| network | what | whose | largest | median |\n|---|---|---|---|---|")
@@ -174,12 +173,13 @@ def f5_sample(sampler: Any, items: Sequence[dict[str, Any]]) -> list[tuple[Tenso
 def our_f5_velocity(task: Any, items: Sequence[dict[str, Any]]) -> list[tuple[Tensor, ...]]:
     visible, symbols, mask = f5_batch(items, 0)
     t, x = torch.stack([i["t"] for i in items]), padded([i["x"] for i in items], 0, 0.0)[0]
-    return rows_of(task.head.velocity(x, t, mask, told(task, visible, symbols, mask)[0]), mask)
+    return rows_of(task.head.velocity(x, t, mask, task._cond(visible, symbols, mask)), mask)
 
 
 def our_f5_sample(task: Any, items: Sequence[dict[str, Any]]) -> list[tuple[Tensor, ...]]:
     visible, symbols, mask = f5_batch(items, 0)
-    cond, null = told(task, visible, symbols, mask)
+    cond = task._cond(visible, symbols, mask)
+    null = task._cond(torch.zeros_like(visible), symbols, mask, torch.ones_like(mask[:, 0]))
     mel = task.head.sample(mask, cond, Sampling(steps=STEPS, guidance=3.0), [3] * len(items), null=null)
     return [(row[len(i["visible"]) : i["frames"]],) for row, i in zip(mel, items, strict=True)]
 
