@@ -77,7 +77,8 @@ def differences(run: Run, items: Sequence[Any], drawn: Sequence[Composition]) ->
     """Every composition with the largest difference in it."""
     alone = [run([item], 0)[0] for item in items]
     assert all(part.isfinite().all() for row in alone for part in row)
-    assert all(float(row[0].detach().abs().max()) > 1e-4 for row in alone), "zeros would agree with anything"
+    heard = sum(float(row[0].detach().abs().max()) > 1e-4 for row in alone)  # some may rightly be zeros: text that is dropped
+    assert 2 * heard > len(alone), "zeros would agree with anything"
     for composition in drawn:
         worst = 0.0
         for rows, padding in composition.batches:
