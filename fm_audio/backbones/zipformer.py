@@ -56,7 +56,7 @@ class Zipformer(nn.Module):
         )
 
     def forward(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames:
-        c = sinusoids(t, self.time_width)
+        c = sinusoids(t, self.time_width).to(next(self.time.parameters()).dtype)
         if self.vector is not None:
             c = c + self.vector(cond.vector)
         c = self.time[1](swoosh_r(self.time[0](c)))
