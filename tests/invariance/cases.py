@@ -22,7 +22,6 @@ from fm_audio.backbones.zipformer import Zipformer
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
-from fm_audio.data.text.matcha import SYMBOLS, MatchaPhones
 from fm_audio.decoders.bigvgan import BigVGAN
 from fm_audio.decoders.griffin_lim import GriffinLim
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
@@ -195,9 +194,10 @@ def aligned(**arguments: Any) -> nn.Module:
 
 
 def aligned_as_matcha() -> nn.Module:
+    frontend = Arpabet()  # Matcha-TTS's own needs eSpeak
     net = AlignedTTS(
-        AudioSpec(bands=8), MatchaPhones(), MatchaUNet(16, (8, 8), 1, 1, 1, 8, vector_width=4), ["a", "b"], 4, frames_per_token=1,
-        text=MatchaText(len(SYMBOLS), 8, 4, 12, 1, hidden=16, durations_width=8), projected=False, whole_durations=True,
+        AudioSpec(bands=8), frontend, MatchaUNet(16, (8, 8), 1, 1, 1, 8, vector_width=4), ["a", "b"], 4, frames_per_token=1,
+        text=MatchaText(len(frontend.symbols), 8, 4, 12, 1, hidden=16, durations_width=8), projected=False, whole_durations=True,
     )  # fmt: skip
     nn.init.constant_(net.text.durations.out.bias, 0.5)
     return net
