@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fm_audio.audio import AudioSpec
 from fm_audio.checkpoint import load_model, read_config, read_json
 from fm_audio.convert.hifigan import GENERATOR, SPELLINGS, generator_of, normed, spelling_of
-from fm_audio.convert.layout import BESIDE, Converted, Entry, State, to_ours, to_theirs, write_whole
+from fm_audio.convert.layout import Converted, Entry, State, beside, to_ours, to_theirs, write_folder
 from fm_audio.decoders.bigvgan import low_pass
 from fm_audio.types import FmAudioError
 
@@ -49,18 +48,15 @@ def forth(source: Path) -> Converted:
 
 def back(folder: Path, out: Path) -> None:
     """Write config.json and bigvgan_generator.pt into the new folder `out`."""
-    constants = folder / BESIDE
-    if not constants.is_file():
-        raise FmAudioError(f"{constants}: is missing; `fm-audio convert` wrote it beside the weights, copy it there")
-    if out.exists():
-        raise FmAudioError(f"{out}: exists already; give the name of a new folder")
     config = read_config(folder)
     arguments = config["model"]["init_args"]
-    state = to_bigvgan(load_model(folder).state_dict() | load_file(constants), arguments, config["spelling"])
+    state = to_bigvgan(load_model(folder).state_dict() | beside(folder), arguments, config["spelling"])
     text = json.dumps(config[PUBLISHED], indent=4)
-    out.mkdir(parents=True)
-    write_whole(out / WEIGHTS, lambda part: torch.save({GENERATOR: state}, part))
-    write_whole(out / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
+    files = {
+        WEIGHTS: lambda path: torch.save({GENERATOR: state}, path),
+        CONFIG: lambda path: path.write_text(text, encoding="utf-8"),
+    }
+    write_folder(out, files)
 
 
 def from_bigvgan(config: Mapping[str, Any], state: Mapping[str, Tensor], where: str = "BigVGAN") -> Converted:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fm_audio.convert.inert import inert_classes
@@ -90,7 +92,6 @@ def read_tensors(path: Path) -> dict[str, Any]:
     import pickle
 
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     if not path.is_file():
         raise FmAudioError(f"{path}: no such file; give the published checkpoint")
@@ -119,3 +120,29 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         raise FmAudioError(f"{path}: cannot write there ({e}); choose another file") from e
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_folder(out: Path, files: Mapping[str, Callable[[Path], Any]]) -> None:
+    """Write each file into a folder under another name beside `out`, then rename that into place; a new folder only."""
+    if out.exists():
+        raise FmAudioError(f"{out}: exists already; give the name of a new folder")
+    part = out.with_name(f"{out.name}.part")
+    made = False
+    try:
+        part.mkdir(parents=True)
+        made = True
+        for name, write in files.items():
+            write(part / name)
+        part.replace(out)
+    except (OSError, RuntimeError) as e:
+        if made:  # somebody else's is left alone
+            shutil.rmtree(part, ignore_errors=True)
+        raise FmAudioError(f"{out}: cannot be written ({e}); choose another place") from e
+
+
+def beside(folder: Path) -> State:
+    """The published tensors that `fm-audio convert` kept beside the weights of a model folder."""
+    path = folder / BESIDE
+    if not path.is_file():
+        raise FmAudioError(f"{path}: is missing; `fm-audio convert` wrote it beside the weights, copy it there")
+    return load_file(path)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fm_audio.audio import AudioSpec
 from fm_audio.checkpoint import instantiate, load_model, read_config
-from fm_audio.convert.layout import BESIDE, Converted, Entry, State, linear, read_tensors, to_ours, to_theirs, write_whole
+from fm_audio.convert.layout import Converted, Entry, State, beside, linear, read_tensors, to_ours, to_theirs, write_folder
 from fm_audio.types import FmAudioError
 
 CONFIG, WEIGHTS = "config.yaml", "pytorch_model.bin"
@@ -49,16 +48,11 @@ def forth(source: Path) -> Converted:
 
 def back(folder: Path, out: Path) -> None:
     """Write config.yaml and pytorch_model.bin into the new folder `out`."""
-    constants = folder / BESIDE
-    if not constants.is_file():
-        raise FmAudioError(f"{constants}: is missing; `fm-audio convert` wrote it beside the weights, copy it there")
-    if out.exists():
-        raise FmAudioError(f"{out}: exists already; give the name of a new folder")
-    state = to_vocos(load_model(folder).state_dict(), load_file(constants))
+    state = to_vocos(load_model(folder).state_dict(), beside(folder))
     text = _yaml().safe_dump(config_of(read_config(folder)["model"]), sort_keys=False)
-    out.mkdir(parents=True)
-    write_whole(out / WEIGHTS, lambda part: torch.save(state, part))
-    write_whole(out / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
+    write_folder(
+        out, {WEIGHTS: lambda path: torch.save(state, path), CONFIG: lambda path: path.write_text(text, encoding="utf-8")}
+    )
 
 
 def from_vocos(config: Mapping[str, Any], state: Mapping[str, Tensor], where: str = "Vocos") -> Converted:

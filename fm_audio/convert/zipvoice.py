@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fm_audio.checkpoint import instantiate, load_model, read_config, read_json
-from fm_audio.convert.layout import Converted, Entry, State, count, linear, read_tensors, to_ours, to_theirs, write_whole
+from fm_audio.convert.layout import Converted, Entry, State, count, linear, read_tensors, to_ours, to_theirs, write_folder
 from fm_audio.types import FmAudioError
 
 CONFIG, TOKENS = "model.json", "tokens.txt"
@@ -61,16 +61,16 @@ def forth(source: Path, family: str) -> Converted:
 
 def back(folder: Path, out: Path) -> None:
     """Write model.json, tokens.txt and model.pt into the new folder `out`, as ZipVoice's `--model-dir` reads them."""
-    if out.exists():
-        raise FmAudioError(f"{out}: exists already; give the name of a new folder")
     arguments = read_config(folder)["model"]["init_args"]
     state = to_zipvoice(load_model(folder).state_dict())
     tokens = "".join(f"{token}\t{i}\n" for i, token in enumerate(arguments["frontend"]["init_args"]["tokens"]))
     config = json.dumps(config_of(arguments), indent=2) + "\n"
-    out.mkdir(parents=True)
-    write_whole(out / WEIGHTS[1], lambda part: torch.save({"model": state}, part))
-    write_whole(out / TOKENS, lambda part: part.write_text(tokens, encoding="utf-8"))
-    write_whole(out / CONFIG, lambda part: part.write_text(config, encoding="utf-8"))
+    files = {
+        WEIGHTS[1]: lambda path: torch.save({"model": state}, path),
+        TOKENS: lambda path: path.write_text(tokens, encoding="utf-8"),
+        CONFIG: lambda path: path.write_text(config, encoding="utf-8"),
+    }
+    write_folder(out, files)
 
 
 def model_of(checkpoint: Mapping[str, Any], where: str) -> State:

@@ -17,7 +17,7 @@ from torch import nn
 from fm_audio.audio import AudioSpec
 from fm_audio.checkpoint import instantiate, load_model, read_config, save_model
 from fm_audio.cli import main
-from fm_audio.convert.layout import read_tensors
+from fm_audio.convert.layout import read_tensors, write_folder
 from fm_audio.data.text.frontend import Encoded
 from fm_audio.data.text.matcha import SYMBOLS, with_blanks
 from fm_audio.decoders.renormalised import Renormalised
@@ -135,3 +135,17 @@ def test_blanks_lie_between_all_symbols_and_words_stay_where_they_are() -> None:
     assert encoded.pauses_seconds == {0: 0.5, 7: 0.2, 12: 1.0}
     with pytest.raises(FmAudioError, match="ℵ"):
         with_blanks(Encoded([0], ["ℵ"], []))
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    def fails(path: Path) -> None:
+        raise OSError("disk full")
+
+    out = tmp_path / "back"
+    with pytest.raises(FmAudioError, match="disk full"):
+        write_folder(out, {"first": lambda path: path.write_text("1"), "second": fails})
+    assert not list(tmp_path.iterdir())
+    write_folder(out, {"first": lambda path: path.write_text("1")})
+    with pytest.raises(FmAudioError, match="exists already"):
+        write_folder(out, {"first": lambda path: path.write_text("2")})
+    assert [p.name for p in tmp_path.iterdir()] == ["back"] and (out / "first").read_text() == "1"
