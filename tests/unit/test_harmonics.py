@@ -64,6 +64,18 @@ def test_harmonics_plus_noise_sings_at_the_pitch_of_its_mel():
     assert wave.abs().max() / wave.square().mean().sqrt() > 4
 
 
+def test_every_round_brings_the_wave_nearer_to_its_mel():
+    mel = mel_of(buzz(np.linspace(150, 220, 36_000)))
+    mask = torch.ones(1, len(mel), dtype=torch.bool)
+
+    def distance(rounds: int) -> float:
+        again = SPEC.log_mel(HarmonicPlusNoise(SPEC, rounds=rounds).decode(mel[None], mask))[0]
+        return float((again - mel)[4:-4].abs().mean())
+
+    far, nearer, near = distance(0), distance(1), distance(4)
+    assert near < 0.8 * nearer and nearer < 0.8 * far
+
+
 def test_one_frame_and_other_contracts_are_no_trouble():
     for spec in (SPEC, AudioSpec(sample_rate=22_050, bands=80, filter_scale="slaney", filter_norm="slaney", centred=False)):
         for n in (1, 2, 5):
