@@ -6,8 +6,8 @@
 After the vocoders that excite a filter with pulses or noise (Stylianou 2001, "Applying the harmonic plus noise model in
 concatenative speech synthesis"). Pulses give the phases of a voice at once; Griffin-Lim looks for them and does not find them.
 A magnitude that the filters F were inverted to get does not sound as the mel says once its frames overlap; each round raises
-and lowers the bands by what is left, and leaves the harmonics between them alone. It costs an STFT and an inverse, and as much for
-each round, and is meant for speech: F0 is sought from 65 to 500 Hz.
+and lowers the bands by what is left, and leaves the harmonics between them alone. It costs an STFT and an inverse, and as much
+again for each round, and is meant for speech: F0 is sought from 65 to 500 Hz.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from fm_audio.audio import AudioSpec
 from fm_audio.decoders.istft import ISTFT
 from fm_audio.harmonics import pitch_of_mel, voicing
 from fm_audio.types import Frames, Mask, Wave
-
 
 RELAXATION = 1.5  # above 1 fewer rounds are needed
 LARGEST_GAIN = 10.0  # of one round: what the excitation lacks cannot be raised
