@@ -1,4 +1,4 @@
-"""Transformer parts that backbones and encoders share. Every one of them keeps padding out of what is kept.
+"""Parts that backbones, encoders and decoders share. Every one of them keeps padding out of what is kept.
 
 b items, h heads, n queries, m keys, d width, c condition width. Masks are boolean, True = keep.
 """
@@ -188,3 +188,15 @@ class Block(nn.Module):
             x = x + gate * self.cross(modulate(x, shift, scale), context, context_mask)
         shift, scale, gate = next(parts), next(parts), next(parts)
         return x + gate * self.feedforward(modulate(x, shift, scale), mask)
+
+
+class SnakeBeta(nn.Module):
+    """x + sin²(x·e^alpha) / e^beta, both of each channel (Ziyin et al. 2020, arXiv 2006.08195; BigVGAN, 2206.04658)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(width))
+        self.beta = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Frames) -> Frames:
+        return x + (x * self.alpha.exp()).sin().square() / (self.beta.exp() + 1e-9)  # keeps 1 / e^beta finite

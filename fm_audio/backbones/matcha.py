@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from fm_audio.backbones.rates import coarser, pad_to_multiple
 from fm_audio.backbones.unet import Grow, Shrink
-from fm_audio.layers import MaskedConv, TimeEmbedding
+from fm_audio.layers import MaskedConv, SnakeBeta, TimeEmbedding
 from fm_audio.types import Cond, Frames, Mask, Times
 
 FILLED_TO = 4
@@ -169,15 +169,3 @@ class Transformer(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, None, None, :].to(q.dtype))
         x = x + self.out(rearrange(y, "b h n d -> b n (h d)"))
         return x + self.lowered(self.snake(self.raised(self.feedforward_norm(x))))
-
-
-class SnakeBeta(nn.Module):
-    """x + sin²(x·e^alpha) / e^beta, an alpha and a beta for each channel (Ziyin et al. 2020, arXiv 2006.08195; BigVGAN 2022)."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.alpha = nn.Parameter(torch.zeros(width))
-        self.beta = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Frames) -> Frames:
-        return x + (x * self.alpha.exp()).sin().square() / (self.beta.exp() + 1e-9)

@@ -1,9 +1,8 @@
 """BigVGAN v2: HiFi-GAN's generator with periodic activations that are applied at twice the rate, so that they do not alias.
 
-    snake(x) = x + sin²(e^α x) / e^β,      activation(x) = halve(snake(double(x)))
+    activation(x) = halve(snake(double(x))),      snake: `fm_audio.layers.SnakeBeta`
 
-Lee et al. 2023, arXiv 2206.04658, sections 3.1 and 3.2; without tanh and without a last bias, as version 2 was published. Module
-names and shapes are those of the published checkpoints.
+Lee et al. 2023, arXiv 2206.04658, sections 3.1 and 3.2; without tanh and without a last bias, as version 2 was published.
 """
 
 from __future__ import annotations
@@ -12,25 +11,22 @@ import math
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
-from fm_audio.types import FmAudioError, Frames, Mask, Wave
+from fm_audio.decoders.upsampler import Past, Raised, Signal, Upsampler
+from fm_audio.layers import SnakeBeta
 
 TAPS = 12
-EPSILON = 1e-9  # keeps 1 / e^β finite
-Signal = Float[Tensor, "b c s"]
-Past = Bool[Tensor, "b 1 s"]
-"""True where an item has ended."""
 
 
-class BigVGAN(nn.Module):
+class BigVGAN(Upsampler):
     """The generator, 112 M parameters as published for 24 kHz, 100 bands, 256 samples of a frame (the default).
 
     The product of `rates` must be the spec's hop. weight_norm: every weight is a length and a direction, as it was trained.
+    Past an item's end activations see its last value, as they do when the item is alone.
     """
 
     def __init__(
@@ -43,48 +39,19 @@ class BigVGAN(nn.Module):
         dilations: Sequence[int] = (1, 3, 5),
         weight_norm: bool = False,
     ) -> None:
-        super().__init__()
-        if math.prod(rates) != spec.hop_samples:
-            raise FmAudioError(
-                f"BigVGAN: rates {list(rates)} make {math.prod(rates)} samples of a frame, but the spec's hop is "
-                f"{spec.hop_samples}; choose rates whose product is the hop"
-            )
-        self.spec, self.rates = spec, tuple(rates)
-        self.conv_pre = nn.Conv1d(spec.bands, channels, 7, padding=3)
-        widths = [channels // 2**i for i in range(len(rates) + 1)]
-        self.ups = nn.ModuleList(  # lists of one, as published
-            nn.ModuleList([nn.ConvTranspose1d(i, o, kernel, rate, padding=(kernel - rate) // 2)])
-            for i, o, kernel, rate in zip(widths, widths[1:], kernels, rates, strict=False)
-        )
-        self.resblocks = nn.ModuleList(Block(width, kernel, dilations) for width in widths[1:] for kernel in block_kernels)
-        self.activation_post = AntiAliased(widths[-1])
-        self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=False)
-        if weight_norm:
-            for part in [p for p in self.modules() if isinstance(p, (nn.Conv1d, nn.ConvTranspose1d))]:
-                nn.utils.parametrizations.weight_norm(part)
+        super().__init__(spec, Block, channels, rates, kernels, block_kernels, dilations)
+        self.activation_post = AntiAliased(self.widths[-1])
+        self.conv_post = nn.Conv1d(self.widths[-1], 1, 7, padding=3, bias=False)
+        self.parametrised(weight_norm)
 
-    def forward(self, x: Frames, mask: Mask | None = None) -> Wave:
-        """x (b n bands) normalised log-mel, mask (b n) -> wave (b n·hop), zeros past an item's last frame.
+    def wrapped(self, up: nn.Module) -> nn.Module:
+        return nn.ModuleList([up])
 
-        Past an item's end, convolutions see zeros and activations its last value, as they do when the item is alone.
-        """
-        if mask is None:
-            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        past = ~mask[:, None]
-        h = self.conv_pre(rearrange(x, "b n d -> b d n").masked_fill(past, 0.0))
-        blocks = len(self.resblocks) // len(self.ups)
-        for i, (up, rate) in enumerate(zip(self.ups, self.rates, strict=True)):
-            h = up[0](h.masked_fill(past, 0.0))  # type: ignore[index]
-            past = past.repeat_interleave(rate, -1)
-            parallel = self.resblocks[i * blocks : (i + 1) * blocks]
-            h = torch.stack([block(h, past) for block in parallel]).mean(0)
-        wave = self.conv_post(self.activation_post(h, past).masked_fill(past, 0.0))
-        return wave.clamp(-1.0, 1.0).masked_fill(past, 0.0)[:, 0]
+    def raised(self, up: nn.Module, h: Signal, past: Past) -> Raised:
+        return up[0](h.masked_fill(past, 0.0))  # type: ignore[index]
 
-    @torch.no_grad()
-    def decode(self, x: Frames, mask: Mask) -> Wave:
-        """As `forward`, without gradients. Padded frames may hold anything."""
-        return self(x, mask)
+    def finished(self, h: Signal, past: Past) -> Float[Tensor, "b 1 s"]:
+        return self.conv_post(self.activation_post(h, past).masked_fill(past, 0.0)).clamp(-1.0, 1.0)
 
 
 class Block(nn.Module):
@@ -120,21 +87,9 @@ class AntiAliased(nn.Module):
         c = h.shape[1]
         taps = self.filter.expand(c, 1, TAPS)  # type: ignore[operator]
         h = F.pad(held(h, past), (TAPS // 2 - 1, TAPS // 2 - 1), mode="replicate")
-        h = self.act(F.conv_transpose1d(h, 2 * taps, stride=2, padding=3 * (TAPS // 2) - 3, groups=c))
+        h = self.act(F.conv_transpose1d(h, 2 * taps, stride=2, padding=3 * (TAPS // 2) - 3, groups=c).mT).mT
         h = F.pad(held(h, past.repeat_interleave(2, -1)), (TAPS // 2 - 1, TAPS // 2), mode="replicate")
         return F.conv1d(h, taps, stride=2, groups=c)
-
-
-class SnakeBeta(nn.Module):
-    """x + sin²(e^α x) / e^β, each channel with its own α and β (Ziyin et al. 2020, with a height of its own)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.zeros(width))
-        self.beta = nn.Parameter(torch.zeros(width))
-
-    def forward(self, h: Signal) -> Signal:
-        return h + (h * self.alpha.exp()[:, None]).sin().square() / (self.beta.exp()[:, None] + EPSILON)
 
 
 def held(h: Signal, past: Past) -> Signal:
