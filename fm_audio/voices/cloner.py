@@ -21,9 +21,10 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.find import device_named, load_vocoder
+from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
 
 KIND = "infill_tts"
+SHIPPED_CLONER = "english_cloner"  # what the command line takes too
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 20.0
 SPAN_SECONDS = 22.0  # reference and answer together, about what models are trained on (F5-TTS)
 FADE_SECONDS = 0.15
@@ -199,9 +200,14 @@ def seed_of_part(seed: int, part: int) -> int:
     return seed if part == 0 else int(np.random.SeedSequence([seed % 2**64, part]).generate_state(1)[0])
 
 
-def load_cloner(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Cloner:
-    """The model of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it."""
-    folder, where = Path(folder), device_named(device)
+def load_cloner(name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | torch.device = "cpu") -> Cloner:
+    """The model that ships, or that of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it.
+
+    Raises FmAudioError where the folder holds no such model.
+    """
+    folder, where = Path(name), device_named(device)
+    if not folder.exists() and (SHIPPED / name / CONFIG).is_file():
+        folder = SHIPPED / name
     config = read_config(folder)
     if config.get("kind") != KIND:
         raise FmAudioError(
