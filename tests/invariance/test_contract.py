@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from importlib import import_module, util
+from inspect import isabstract
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_so_are_its_gradients(name: str) -> None:
 
 
 def classes() -> Iterator[type]:
-    """Everything in the four rooms that takes a batch and can be made: networks, and whatever else has a forward, decode or generate."""
+    """What in the four rooms takes a batch and can be made: networks, and whatever else has a forward, decode or generate."""
     for room in ROOMS:
         package = import_module(f"fm_audio.{room}")
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
