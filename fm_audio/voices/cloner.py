@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fm_audio.audio import Audio, AudioSpec, resample
+from fm_audio.bandwidth import fill_above, spectrum_end_hz
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.data.text.sentences import split_sentences
@@ -59,10 +61,14 @@ Keep = Callable[[str, int, Draw], Audio]
 
 
 class Cloner:
-    """An `InfillTTS` with its vocoder. `load_cloner` makes one."""
+    """An `InfillTTS` with its vocoder. `load_cloner` makes one.
 
-    def __init__(self, name: str, model: InfillTTS, vocoder: Any, sampling: Sampling):
-        self.name, self.model, self.vocoder, self.sampling = name, model, vocoder, sampling
+    `fills_bands` says whether upper bands that a recording lacks are filled before the model sees it (`fm_audio.bandwidth`).
+    Models that were converted see what those who published them show them.
+    """
+
+    def __init__(self, name: str, model: InfillTTS, vocoder: Any, sampling: Sampling, fills_bands: bool = True):
+        self.name, self.model, self.vocoder, self.sampling, self.fills_bands = name, model, vocoder, sampling, fills_bands
 
     @property
     def spec(self) -> AudioSpec:
@@ -94,7 +100,7 @@ class Cloner:
         if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
             raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
         samples, gain = self._prepared(reference)
-        mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self.device))[0]
+        mel = self.seen(samples)
         parts = self._parts(text, reference_text, len(mel))
         asked = InfillRequest("", mel, reference_text, speed=speed, length=length)
         lengths = self._lengths(parts, asked) if seconds is None else self._shares(parts, seconds)
@@ -113,6 +119,11 @@ class Cloner:
             exact = self.spec.samples_of_seconds(seconds)
             wave = np.pad(wave, (0, max(0, exact - len(wave))))[:exact]
         return Audio(np.clip(wave, -1, 1).astype(np.float32), self.spec.sample_rate)
+
+    def seen(self, samples: np.ndarray) -> Tensor:
+        """What the model sees of a recording (s,) at its rate: log-mel (n bands)."""
+        mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self.device))[0]
+        return fill_above(mel, self.spec, spectrum_end_hz(mel, self.spec)) if self.fills_bands else mel
 
     @property
     def device(self) -> torch.device:
@@ -217,4 +228,4 @@ def load_cloner(name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | tor
     assert isinstance(model, InfillTTS)
     model.spec.require_same(vocoder.spec, f"the model in {folder.name}", f"its vocoder {config['vocoder']}")
     sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
-    return Cloner(folder.name, model.to(where), vocoder.to(where), sampling)
+    return Cloner(folder.name, model.to(where), vocoder.to(where), sampling, "converted_from" not in config)
