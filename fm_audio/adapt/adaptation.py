@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import torch
 
+from fm_audio.adapt.alignment import align
 from fm_audio.adapt.batches import Endless, WithReplay, once, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
@@ -76,7 +77,7 @@ class Settings:
 
     @property
     def rate(self) -> float:
-        return self.learning_rate or (2e-4 if self.full else 1e-3)
+        return self.learning_rate or (2e-4 if self.full else 5e-4)
 
 
 def adapt(
@@ -140,6 +141,8 @@ class Run:
         self.recordings = gather(source, work, self.reads, ears.recogniser, tell)
         self.end_hz = self._spectrum_end()
         tell("\n".join([*self.recordings.report.lines(), *self._filled()]))
+        if settings.reads is None:  # it can read them
+            align([*self.recordings.train, *self.recordings.held_out], self.model, self.end_hz)
         cuts = self.recordings.held_out[: settings.sentences]
         self.texts = [cut.supervisions[0].text for cut in cuts]
         self.recorded = [self._sound(cut) for cut in cuts]
