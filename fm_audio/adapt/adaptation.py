@@ -31,6 +31,7 @@ from fm_audio.adapt.growth import (
     target_layers,
     whole_state,
 )
+from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
 from fm_audio.adapt.recordings import Source, gather
 from fm_audio.adapt.report import report_of
@@ -141,15 +142,15 @@ class Run:
         self.recordings = gather(source, work, self.reads, ears.recogniser, tell)
         self.end_hz = self._spectrum_end()
         tell("\n".join([*self.recordings.report.lines(), *self._filled()]))
-        if settings.reads is None:  # it can read them
-            align([*self.recordings.train, *self.recordings.held_out], self.model, self.end_hz)
+        every = [*self.recordings.train, *self.recordings.held_out]
+        taken = align(every, self.model, None if reads is None else self.reads, self.end_hz)
         cuts = self.recordings.held_out[: settings.sentences]
         self.texts = [cut.supervisions[0].text for cut in cuts]
         self.recorded = [self._sound(cut) for cut in cuts]
         self.judges = ears.judges([self._sound(cut) for cut in self.recordings.train[:REFERENCES]])
         self.base_speaks = settings.reads is None  # it cannot read another language
         self.before = self.spoken(self.base_name) if self.base_speaks else None
-        self._grow(reads)
+        self._grow(reads, taken)
         self.watch = self._train(work)
         assert self.watch.best is not None
         self.watch.put(self.watch.weights)
@@ -174,11 +175,11 @@ class Run:
     def spoken(self, name: str) -> list[Audio]:
         return spoken(self.voice, self.texts, name, dict(self.settings.how or {}))
 
-    def _grow(self, reads: Any) -> None:
+    def _grow(self, reads: Any, taken: list[Likened]) -> None:
         settings = self.settings
         torch.manual_seed(settings.seed)
         layers = target_layers(self.model, settings.targets)
-        grow(self.model, self.name, reads, settings.seed)
+        grow(self.model, self.name, reads, settings.seed, taken)
         self.voice.speakers[self.name] = self.name
         if not settings.full:
             add_lora(self.model, list(layers), settings.rank, settings.seed)

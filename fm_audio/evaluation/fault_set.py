@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 from fm_audio.audio import Audio, load_audio
-from fm_audio.encoders.alignment import alignment_log_likelihood, monotonic_alignment
 from fm_audio.evaluation.clips import manifest_lines
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, proportion_interval, timed
@@ -30,6 +29,7 @@ from fm_audio.evaluation.speaker import SpeakerJudge
 from fm_audio.evaluation.verify import Verdict, Verifier, WordLimits
 from fm_audio.types import FmAudioError
 from fm_audio.voices import TimedWord, Voice, load
+from fm_audio.voices.aligner import Aligner
 
 FADE_SECONDS = 0.01
 SHORTEST_WORD_SECONDS = 0.1  # shorter ones are mostly faults of the alignment; without them nothing is amiss
@@ -162,21 +162,6 @@ def broken(fault: str, recording: Recording, seed: int) -> Audio:
     return Audio(wave.astype(np.float32), recording.audio.sample_rate)
 
 
-@torch.inference_mode()
-def find_words(voice: Voice, audio: Audio, text: str) -> tuple[TimedWord, ...]:
-    """When each word of a recording is said: the most likely monotonic alignment to what the voice would say on average."""
-    model = voice.model
-    encoded = model.frontend.encode(text)
-    symbols = torch.tensor([encoded.ids])
-    vector = model.speaker(model.speaker_index([voice.speakers[voice.name]]))
-    mean = model.text(symbols, torch.ones_like(symbols, dtype=torch.bool), vector).mean
-    mel = model.spec.log_mel(torch.from_numpy(audio.samples)[None])
-    everything = (torch.ones(1, n, dtype=torch.bool) for n in (len(encoded), mel.shape[1]))
-    frames = monotonic_alignment(alignment_log_likelihood(mean, mel), *everything)[0]
-    ends = [0.0, *(model.spec.seconds_of_frames(n) for n in frames.cumsum(0).tolist())]
-    return tuple(TimedWord(word, ends[first], ends[last]) for word, first, last in encoded.words)
-
-
 def load_recordings(manifest: Path, voice: Voice, clips: int, half: str, skip: int = 0) -> list[Recording]:
     """`clips` recordings spread over one half of a manifest: its lines with even numbers ("dev") or odd ones ("test").
 
@@ -186,10 +171,10 @@ def load_recordings(manifest: Path, voice: Voice, clips: int, half: str, skip: i
     if len(lines) < 2 or not all(line.text for line in lines):
         raise FmAudioError(f"{manifest}: needs two lines or more in each half, all with a text")
     picked = lines[skip :: max(1, len(lines) // clips)][:clips]
-    found = []
+    found, aligner = [], Aligner(voice.model)
     for line in picked:
         audio = load_audio(line.path, voice.spec.sample_rate)
-        found.append((audio, str(line.text), find_words(voice, audio, str(line.text))))
+        found.append((audio, str(line.text), tuple(aligner.words(audio, str(line.text)))))
     return [Recording(*clip, *found[i - 1]) for i, clip in enumerate(found)]
 
 

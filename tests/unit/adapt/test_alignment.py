@@ -19,7 +19,7 @@ def test_recordings_get_durations_that_training_takes_as_they_are(tmp_path: Path
     (tmp_path / "work").mkdir()
     found = gather(Source(tmp_path, "carl"), tmp_path / "work", voice.model.frontend)
     cuts = [*found.train, *found.held_out]
-    assert align(cuts, voice.model) == 4 and align(cuts, voice.model) == 0, "what is aligned stays"
+    assert align(cuts, voice.model) == [], "nothing was in another language"
     dataset = SpeechDataset(voice.model.spec, voice.model.frontend)
     for cut in cuts:
         clip = dataset.clip(cut)
