@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ import numpy as np
 import torch
 
 from fm_audio.audio import Audio, load_audio
+from fm_audio.evaluation.acoustics import Acoustics
 from fm_audio.evaluation.clips import manifest_lines
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, proportion_interval, timed
 from fm_audio.evaluation.recognisers import load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge
-from fm_audio.evaluation.verify import Verdict, Verifier, WordLimits
+from fm_audio.evaluation.verify import Verdict, Verifier
 from fm_audio.types import FmAudioError
 from fm_audio.voices import TimedWord, Voice, load
 from fm_audio.voices.aligner import Aligner
@@ -193,9 +194,7 @@ def judge_all(recordings: Sequence[Recording], verifier: Verifier, speaker: Spea
     judged = []
     for i, r in enumerate(recordings):
         embedding = speaker.embed(r.reference) if speaker else None
-        mine = Verifier(
-            verifier.recogniser, verifier.language, verifier.words, verifier.sound, r.reference_text, speaker, embedding
-        )
+        mine = replace(verifier, reference_text=r.reference_text, speaker=speaker, reference=embedding)
         faults = [f for k, f in enumerate(FAULTS) for n in range(each) if (k + n * len(FAULTS)) % len(recordings) == i]
         for fault in (None, *faults):
             audio = broken(fault, r, seed=i) if fault else r.audio
@@ -252,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     try:
         voice = load(given.voice)
-        verifier = Verifier(load_recogniser(given.judge, "en", given.threads), words=WordLimits())
+        verifier = Verifier(load_recogniser(given.judge, "en", given.threads), acoustics=Acoustics(Aligner(voice.model)))
         speaker = None if given.no_speaker else SpeakerJudge()
         recordings = load_recordings(given.manifest, voice, given.clips, given.half, given.skip)
     except FmAudioError as e:

@@ -36,6 +36,16 @@ class Sentence:
     words: list[tuple[str, int, int]]
 
 
+@dataclass(frozen=True)
+class Aligned:
+    """A text laid along a recording: frames of each symbol (m,), their logarithms as expected (m,), and for each frame (n,) the
+    mean squared difference to the mean mel, over bands and after the difference of rooms is taken away."""
+
+    durations: Tensor
+    log_expected: Tensor
+    unlike: Tensor
+
+
 class Aligner:
     """`model` is an acoustic model of the recording's language, `fm_audio.load().model` for English."""
 
@@ -80,12 +90,18 @@ class Aligner:
         likelihoods = [sum(self._laid(mel, self._expected(texts, i)[0])[1] for mel, texts in recordings) for i in every]
         return max(every, key=likelihoods.__getitem__)
 
-    @torch.inference_mode()
     def of_speaker(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Tensor:
         """Frames of each symbol (m,) in mel (n bands), by what is known of the speaker of this number."""
+        return self.aligned(mel, sentences, speaker).durations
+
+    @torch.inference_mode()
+    def aligned(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Aligned:
+        """The sentences laid along mel (n bands), by what is known of the speaker of this number."""
         mean, log_durations = self._expected(sentences, speaker)
         heard, _ = self._laid(mel, mean)
-        return timed_alignment(alignment_log_likelihood(mean[None], heard[None])[0], log_durations)
+        durations = timed_alignment(alignment_log_likelihood(mean[None], heard[None])[0], log_durations)
+        laid = expand(mean[None], durations[None], len(mel))[0]
+        return Aligned(durations, log_durations, (heard - laid).square().mean(1))
 
     def _laid(self, mel: Tensor, mean: Tensor) -> tuple[Tensor, float]:
         """The mel without the mean difference of each band to the means laid along it, and its log likelihood."""
