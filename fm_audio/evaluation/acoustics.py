@@ -46,7 +46,7 @@ class AcousticLimits:
     anywhere_unlike: float = 0.3  # the same of any 0.15 s
     loud_pause_seconds: float = 0.2  # of a pause, as loud as speech
     usual: float = 0.7
-    too_odd: float = 1.4
+    too_odd: float = 1.2
 
 
 @dataclass(frozen=True)
