@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from fm_audio.flow.coupling import Coupling, Independent
@@ -75,12 +76,20 @@ class FlowHead(nn.Module):
             counted = mask if scored is None else scored & mask
             return self.ports[port].loss(h.float(), x0, x1, t, self.path, counted)  # type: ignore[operator]
 
-    def velocity(self, x: Frames, t: Times, mask: Mask, cond: Cond, port: str = "mel") -> Frames:
-        """v (b n d) float32 at x (b n d), t (b,), zero at padded frames."""
+    def predict(self, x: Frames, t: Times, mask: Mask, cond: Cond, port: str = "mel") -> Float[Tensor, "b n k"]:
+        """What the port reads at x (b n d), t (b,), float32: velocities, or the logits of tokens; zero at padded frames."""
         t = t.clamp(max=self.ports[port].t_last)  # type: ignore[arg-type]
         h = self._hidden(x, t, mask, cond, port)
         with torch.autocast(x.device.type, enabled=False):
-            v = self.ports[port].read(h.float(), x, t, self.path)  # type: ignore[operator]
+            prediction = self.ports[port].read(h.float(), x, t, self.path)  # type: ignore[operator]
+        return prediction.masked_fill(~mask[..., None], 0.0)
+
+    def velocity(self, x: Frames, t: Times, mask: Mask, cond: Cond, port: str = "mel") -> Frames:
+        """v (b n d) float32 at x (b n d), t (b,), zero at padded frames."""
+        return self._to_velocity(self.predict(x, t, mask, cond, port), x, t, mask, port)
+
+    def _to_velocity(self, prediction: Tensor, x: Frames, t: Times, mask: Mask, port: str) -> Frames:
+        v = self.ports[port].velocity(prediction, x, t.clamp(max=self.ports[port].t_last), self.path)  # type: ignore
         return v.masked_fill(~mask[..., None], 0.0)
 
     def _hidden(self, x_t: Frames, t: Times, mask: Mask, cond: Cond, port: str) -> Tensor:
@@ -91,7 +100,10 @@ class FlowHead(nn.Module):
         self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | Sequence[Null] | None = None
     ) -> GuidedField:
         """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards. null defaults to `cond.null()`."""
-        return GuidedField(lambda x, t, m, c: self.velocity(x, t, m, c, port), mask, cond, sampling, self.path, null)
+        return GuidedField(
+            lambda x, t, m, c: self.predict(x, t, m, c, port), mask, cond, sampling, self.path, null,
+            lambda prediction, x, t: self._to_velocity(prediction, x, t, mask, port),
+        )  # fmt: skip
 
     @torch.no_grad()
     def sample(
