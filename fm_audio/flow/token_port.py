@@ -28,7 +28,8 @@ class TokenPort(nn.Module):
 
     prediction="logits" is the above. "velocity" has the network give v itself, with squared error and, as an anchor of the table,
     the cross-entropy of the x̂1 that v points at (as FlowSeq does): kept to be compared.
-    evidence=False leaves the evidence to the network. label_smoothing in [0, 1).
+    evidence=False leaves the evidence to the network. label_smoothing in [0, 1). self_conditioning is the share of training items
+    that are told the head's own earlier estimate, 0 (off) or often 0.5.
     """
 
     def __init__(
@@ -40,12 +41,15 @@ class TokenPort(nn.Module):
         prediction: str = "logits",
         evidence: bool = True,
         label_smoothing: float = 0.0,
+        self_conditioning: float = 0.0,
     ) -> None:
         super().__init__()
         if prediction not in PREDICTIONS:
             raise FmAudioError(f"TokenPort: prediction is {prediction!r}; give one of {', '.join(PREDICTIONS)}.")
         if not 0.0 <= label_smoothing < 1.0:
             raise FmAudioError(f"TokenPort: label_smoothing is {label_smoothing}; give a number in [0, 1), often 0.")
+        if not 0.0 <= self_conditioning < 1.0:
+            raise FmAudioError(f"TokenPort: self_conditioning is {self_conditioning}; give a share in [0, 1), often 0.5, or 0.")
         self.table = TokenTable(tokens, channels)
         self.channels, self.prediction = channels, prediction
         self.evidence, self.label_smoothing = evidence, label_smoothing
@@ -55,10 +59,20 @@ class TokenPort(nn.Module):
         self.bias = nn.Parameter(torch.zeros(tokens))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.self_conditioning = self_conditioning
+        self.earlier = nn.Linear(channels, width, bias=False) if self_conditioning else None
+        if self.earlier is not None:
+            nn.init.zeros_(self.earlier.weight)
 
-    def embed(self, x_t: Frames, frames: CondFrames | None, mask: Mask) -> tuple[Tokens, TokenMask]:
+    def embed(
+        self, x_t: Frames, frames: CondFrames | None, mask: Mask, previous: Frames | None = None
+    ) -> tuple[Tokens, TokenMask]:
+        """`previous` (b n d) is the last estimate of the data, read where the port is self-conditioned."""
         x = x_t if frames is None else torch.cat([x_t, frames.to(x_t.dtype)], -1)
-        return self.into(x.masked_fill(~mask[..., None], 0.0)), mask
+        h = self.into(x.masked_fill(~mask[..., None], 0.0))
+        if self.earlier is not None and previous is not None:
+            h = h + self.earlier(previous.masked_fill(~mask[..., None], 0.0))
+        return h, mask
 
     def read(self, h: Tokens, x_t: Frames, t: Times, path: Path) -> Prediction:
         """Logits (b n v), or the velocity (b n d) with prediction="velocity"."""
@@ -75,6 +89,12 @@ class TokenPort(nn.Module):
         if self.prediction == "velocity":
             return prediction
         return velocity_from_data(path, self.estimate(prediction), x_t, t.clamp(max=self.t_last))
+
+    def data(self, prediction: Prediction, x_t: Frames, t: Times, path: Path) -> Frames:
+        """The estimate of x1 (b n d) in what was read."""
+        if self.prediction == "velocity":
+            return data_from_velocity(path, prediction, x_t, t)
+        return self.estimate(prediction)
 
     def estimate(self, logits: Prediction) -> Frames:
         """The mean embedding (b n d) of the tokens that logits (b n v) stand for."""
