@@ -80,9 +80,7 @@ class Attention(nn.Module):
         self.key_norm = nn.RMSNorm(width // heads, eps=1e-6) if normed else None
         self.out = nn.Linear(width, width)
 
-    def forward(
-        self, x: Frames, context: Float[Tensor, "b m c"], mask: Bool[Tensor, "b m"], causal: bool = False
-    ) -> Frames:
+    def forward(self, x: Frames, context: Float[Tensor, "b m c"], mask: Bool[Tensor, "b m"], causal: bool = False) -> Frames:
         """x (b n d), context (b m c), mask (b m) -> (b n d). Every row of mask must keep something.
 
         causal: no position sees a later one; context is then x."""

@@ -45,8 +45,9 @@ class PairsDataset(Dataset):
 class PairsDataModule(lightning.LightningDataModule):
     """Pairs for training and validation.
 
-    pairs, validation_pairs: .tsv or .jsonl files (`fm_audio.data.text.pairs`), made by data_prep. source None leaves sources unread.
-    batch_tokens: padded ids of sources and targets in a batch on each rank. buckets: groups of like length that batches come from.
+    pairs, validation_pairs: .tsv or .jsonl files (`fm_audio.data.text.pairs`), made by data_prep. source None leaves sources
+    unread. batch_tokens: padded ids of sources and targets in a batch on each rank. buckets: groups of like length that batches
+    come from.
     """
 
     def __init__(

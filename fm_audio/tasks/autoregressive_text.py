@@ -2,8 +2,8 @@
 
     loss = −Σ log P(token | tokens before it, source)          generate: the likeliest token each time, until the end
 
-A causal Transformer with cross-attention (Vaswani et al. 2017). In generation keys and values of what is written are kept, so that
-each token costs one forward of one position.
+A causal Transformer with cross-attention (Vaswani et al. 2017). In generation keys and values of what is written are kept, so
+that each token costs one forward of one position.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class AutoregressiveText(nn.Module):
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalar "loss"; nothing is drawn but dropout."""
         if batch.source is None or batch.source_mask is None:
-            raise FmAudioError(f"this task answers a source and {len(batch)} pairs of the batch have none; give files with two columns")
+            raise FmAudioError(f"this task answers a source and {len(batch)} pairs have none; give files with two columns")
         cond = self.encoder(batch.source, batch.source_mask)
         lengths = batch.target_mask.sum(1)
         before = F.pad(batch.target, (1, 0), value=END)  # what stands before the first token is the end of another text
@@ -79,9 +79,7 @@ class AutoregressiveText(nn.Module):
         return self.out(modulate(x, *self.last(steady))).float()
 
     @torch.inference_mode()
-    def generate(
-        self, requests: Sequence[TextRequest], progress: Callable[[float], None] | None = None
-    ) -> list[GeneratedText]:
+    def generate(self, requests: Sequence[TextRequest], progress: Callable[[float], None] | None = None) -> list[GeneratedText]:
         """One text for each request; the same alone and in any company. Nothing is drawn: the seed is not read."""
         if any(r.text is None for r in requests):
             raise FmAudioError("text: this model always had a source and cannot write freely; give a text")

@@ -76,9 +76,7 @@ class TextToText(nn.Module):
         self.source, self.target = source, target
         self.condition_drop, self.pads = condition_drop if source else 0.0, pads
         tokens = len(target.symbols)
-        self.encoder = (
-            TokenEncoder(len(source.symbols), text_width, text_layers, text_heads, dropout=dropout) if source else None
-        )
+        self.encoder = TokenEncoder(len(source.symbols), text_width, text_layers, text_heads, dropout=dropout) if source else None
         self.lengths = TokenLengths(target.longest, text_width if source else 0)
         port = TokenPort(
             tokens, channels, backbone.width, POSITIONS_WIDTH, prediction, evidence, label_smoothing, self_conditioning  # type: ignore[arg-type]
@@ -99,7 +97,7 @@ class TextToText(nn.Module):
     def canvas(
         self, target: Int[Tensor, "b m"], target_mask: Bool[Tensor, "b m"], generator: torch.Generator | None = None
     ) -> tuple[Int[Tensor, "b n"], Mask, Mask]:
-        """Targets with their end and 0 to `pads` paddings (drawn for each): ids (b n), where they are, and what counts of them."""
+        """Targets with their end and 0 to `pads` paddings (drawn for each): ids (b n), where they are, what counts of them."""
         lengths = target_mask.sum(1)
         at = generator.device if generator is not None else torch.device("cpu")
         drawn = torch.randint(0, self.pads + 1, (len(target),), generator=generator, device=at).to(target.device)
@@ -174,9 +172,7 @@ class TextToText(nn.Module):
         device = self._port.bias.device
         mask = length_mask(torch.tensor([d.tokens + 1 for d in drafts], device=device))
         sources = _trimmed(conds.rows(torch.tensor([d.request for d in drafts], device=device)))
-        cond, null = (
-            with_positions(c, mask.shape[1], POSITIONS_WIDTH, len(drafts), device) for c in (sources, sources.null())
-        )
+        cond, null = (with_positions(c, mask.shape[1], POSITIONS_WIDTH, len(drafts), device) for c in (sources, sources.null()))
         settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience)
         return _tries(settled, mask)
 
@@ -196,7 +192,7 @@ class TextToText(nn.Module):
         if self.encoder is None:
             return Cond()
         if source is None or source_mask is None:
-            raise FmAudioError(f"this task answers a source and {b} pairs of the batch have none; give files with two columns")
+            raise FmAudioError(f"this task answers a source and {b} pairs have none; give files with two columns")
         return self.encoder(source, source_mask)
 
     @property

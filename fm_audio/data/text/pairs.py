@@ -1,7 +1,7 @@
 """Pairs of texts in files: what is asked, and one or several right answers.
 
-    .tsv     source <TAB> target [<TAB> another right answer …]            one column: texts without a source, to write freely
-    .jsonl   {"source": "…", "target": "…", "references": ["…", …]}        source and references may be left out
+.tsv     source <TAB> target [<TAB> another right answer …]            one column: texts without a source, to write freely
+.jsonl   {"source": "…", "target": "…", "references": ["…", …]}        source and references may be left out
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
 
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
     """A .tsv, whole or not at all; how many pairs it holds."""
-    lines = ["\t".join([*([] if p.source is None else [p.source]), *(p.right if p.source is not None else [p.target])]) for p in pairs]
+    lines = ["\t".join([p.target] if p.source is None else [p.source, *p.right]) for p in pairs]
     part = path.with_name(path.name + ".part")
     try:
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

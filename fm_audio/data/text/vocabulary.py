@@ -2,8 +2,8 @@
 
     id 0 padding,  id 1 the end,  then the symbols in their order
 
-The order is an append-only contract, because a trained model stores ids: new symbols go to the end. `encode` gives neither padding
-nor end; `decode` stops at the first of them. Every vocabulary knows the longest text that it takes.
+The order is an append-only contract, because a trained model stores ids: new symbols go to the end. `encode` gives neither
+padding nor end; `decode` stops at the first of them. Every vocabulary knows the longest text that it takes.
 """
 
 from __future__ import annotations
