@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -53,5 +54,5 @@ class TextBatch:
         return replace(self, **_moved(self, device))
 
 
-def _moved(batch: SpeechBatch | TextBatch, device: torch.device | str) -> dict[str, Tensor]:
+def _moved(batch: SpeechBatch | TextBatch, device: torch.device | str) -> dict[str, Any]:
     return {f.name: getattr(batch, f.name).to(device) for f in fields(batch) if isinstance(getattr(batch, f.name), Tensor)}

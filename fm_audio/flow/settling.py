@@ -2,12 +2,14 @@
 
     x0 -> x1 by dx/dt = field(x, t)          ids = argmax of the logits that were read last
 
-Not the nearest tokens of x1: the logits know the context. An item that has said the same tokens `patience` times more rests, and
-costs nothing from then on; the others go on without it, so each item's forwards are its own, whoever shares its batch.
+Not the nearest tokens of x1: the logits know the context. An item that has said the same tokens `patience` times more, and is
+sure of each, rests and costs nothing from then on; the others go on without it, so each item's forwards are its own, whoever shares
+its batch. (Sameness alone would not do: over short steps nothing changes early on, where nothing is decided yet.)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,8 @@ from fm_audio.flow.head import FlowHead
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tokens import Ids
 from fm_audio.types import Cond, Frames, Mask, Times
+
+SURE = 0.95  # the least probability of each token of an item that rests
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Settled:
 class SettlingField:
     """A head's guided field (x (b n d), t (b,)) -> v that is zero for items whose tokens have settled.
 
-    patience: how often the tokens must come out the same again; None lets no item rest.
+    patience: how often the tokens must come out the same again; None lets no item rest. What stands after the first of the
+    tokens `ends` does not matter.
     """
 
     def __init__(
@@ -45,9 +50,11 @@ class SettlingField:
         port: str,
         null: Cond | None = None,
         patience: int | None = None,
+        ends: Sequence[int] = (),
     ) -> None:
         self.head, self.mask, self.cond, self.null = head, mask, cond, null or cond.null()
         self.sampling, self.port, self.patience = sampling, port, patience
+        self.ends = torch.tensor(ends, dtype=torch.long, device=mask.device)
         b = len(mask)
         self.ids = torch.full_like(mask, -1, dtype=torch.long)
         self.log_probability = torch.zeros_like(mask, dtype=torch.float32)
@@ -74,8 +81,10 @@ class SettlingField:
     def _note(self, rows: Tensor, logits: Tensor, mask: Mask, forwards: int) -> None:
         best, ids = logits.log_softmax(-1).max(-1)
         ids = ids.masked_fill(~mask, 0)
-        same = (ids == self.ids[rows]).all(1)
-        self.unchanged[rows] = torch.where(same, self.unchanged[rows] + 1, 0)
+        over = torch.isin(ids, self.ends) & mask
+        matters = mask & (over.long().cumsum(1) - over.long() == 0)  # up to the first end, that one too
+        settled = ((ids == self.ids[rows]) & (best >= math.log(SURE))) | ~matters
+        self.unchanged[rows] = torch.where(settled.all(1), self.unchanged[rows] + 1, 0)
         self.ids[rows], self.log_probability[rows] = ids, best.masked_fill(~mask, 0.0)
         self.forwards[rows] += forwards
 
@@ -90,8 +99,9 @@ def sample_tokens(
     port: str = "text",
     null: Cond | None = None,
     patience: int | None = 2,
+    ends: Sequence[int] = (),
 ) -> Settled:
     """Tokens for mask (b n) from a port that reads logits; item i starts from the noise of seeds[i]."""
-    field = SettlingField(head, mask, cond, sampling, port, null, patience)
+    field = SettlingField(head, mask, cond, sampling, port, null, patience, ends)
     head.solve(field, head.start(mask, sampling, seeds, port), sampling, port)
     return Settled(field.ids, field.log_probability, field.forwards)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fm_audio.data.batches import TextBatch
 from fm_audio.data.text.edits import least_risk
-from fm_audio.data.text.vocabulary import END, Vocabulary, until_end
+from fm_audio.data.text.vocabulary import END, PAD, Vocabulary, until_end
 from fm_audio.encoders.tokens import TokenEncoder, TokenLengths, with_positions
 from fm_audio.flow.guidance import drop_conditions
 from fm_audio.flow.head import FlowHead
@@ -173,7 +173,7 @@ class TextToText(nn.Module):
         mask = length_mask(torch.tensor([d.tokens + 1 for d in drafts], device=device))
         sources = _trimmed(conds.rows(torch.tensor([d.request for d in drafts], device=device)))
         cond, null = (with_positions(c, mask.shape[1], POSITIONS_WIDTH, len(drafts), device) for c in (sources, sources.null()))
-        settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience)
+        settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience, (PAD, END))
         return _tries(settled, mask)
 
     def _decided(self, i: int, drafts: Sequence[Draft], tries: Sequence[Try | None]) -> GeneratedText:

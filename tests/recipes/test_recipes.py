@@ -44,6 +44,7 @@ def nodes(part: Any) -> list[dict[str, Any]]:
 def test_there_are_recipes() -> None:
     wanted = {f"aligned_tts/{name}.yaml" for name in ("smoke", "ljspeech", "vctk", "taught", "asterisk")}
     wanted |= {f"infill_tts/{name}.yaml" for name in ("smoke", *INFILLING)}
+    wanted |= {f"text_to_text/{name}.yaml" for name in ("smoke", *WRITING)}
     assert wanted <= set(NAMES)
 
 
@@ -56,7 +57,8 @@ def test_a_recipe_parses_and_builds(path: Path) -> None:
         assert node["class_path"].split(".")[0] in ("fm_audio", "lightning"), node
     model = config.model.init_args
     held = model.get("task") or model.get("decoder")
-    assert held.init_args.spec == config.spec and config.data.init_args.spec == config.spec
+    for name in ("source", "target") if path.parent.name == "text_to_text" else ("spec",):
+        assert held.init_args[name] == config[name] == config.data.init_args[name]
     steps, shown = recipe["model"]["init_args"]["total_steps"], recipe["trainer"].get("max_steps")
     assert shown in (None, steps), "the schedule ends when the training ends"
 
@@ -64,10 +66,10 @@ def test_a_recipe_parses_and_builds(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_a_recipe_says_how_to_run_it_and_its_sample_rate_once(path: Path) -> None:
     text = path.read_text()
-    assert text.startswith("# ") and "fm-audio fit --config recipes/" in text.split("\nspec")[0]
+    assert text.startswith("# ") and "fm-audio fit --config recipes/" in re.split("\n(?!#)", text)[0]
     assert path.relative_to(ROOT).as_posix() in text
     settings = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    assert len(re.findall(r"sample_rate", settings)) == 1
+    assert len(re.findall(r"sample_rate", settings)) == (path.parent.name != "text_to_text")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,59 @@ def test_the_smoke_recipe_of_infilling_trains_and_clones(smoke_data: Path, tmp_p
     cloner = load_cloner(tmp_path / "model")
     tone = Audio(torch.linspace(0, 2000, 36_000).sin().numpy(), 24_000)
     assert cloner.say("red moon", tone, "blue sun", steps=1).seconds > 0.5
+
+
+def test_the_smoke_recipe_of_text_trains_goes_on_and_writes(tmp_path: Path) -> None:
+    """Every command of its first comment."""
+    from data_prep.pronunciations import main as prepare
+    from fm_audio.evaluation.text import main as measure
+    from fm_audio.tasks.text_requests import TextRequest
+
+    recipe = ROOT / "recipes/text_to_text/smoke.yaml"
+    prepare([str(tmp_path / "data/short_words"), "--max-letters", "4", "--max-phones", "4"])
+    for steps in ("20", "40"):
+        arguments = ["fit", "--config", str(recipe), "--trainer.max_steps", steps, "--ckpt_path", "last"]
+        assert command(arguments, tmp_path) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    assert command(["export", "runs/text_smoke", "runs/text_smoke/model"], tmp_path) == 0
+    model: Any = load_model(tmp_path / "runs/text_smoke/model")
+    answer = model.generate([TextRequest("cat")])[0]
+    assert answer.forwards <= 4 and set(answer.text.split()) <= set(model.target.symbols)
+    pairs, report = tmp_path / "data/short_words/test.tsv", tmp_path / "report.json"
+    assert measure([str(tmp_path / "runs/text_smoke/model"), str(pairs), "--steps", "2", "--limit", "20", "--json", str(report)]) == 0
+    assert report.is_file()
+
+
+WRITING = ("pronunciation", "pronunciation_autoregressive", "modernising", "phrases")
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_a_text_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, tmp_path: Path) -> None:
+    from sentencepiece import SentencePieceTrainer
+
+    from fm_audio.checkpoint import instantiate
+    from fm_audio.data.pairs import PairsDataModule
+    from fm_audio.data.text.pairs import Pair, write_pairs
+
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["and it came to pass that he begat sons"] * 50), model_prefix=str(tmp_path / "pieces"),
+        vocab_size=30, minloglevel=2, model_type="bpe",
+    )  # fmt: skip
+    text = (ROOT / f"recipes/text_to_text/{name}.yaml").read_text().replace("data/verses/pieces.model", str(tmp_path / "pieces.model"))
+    recipe = yaml.safe_load(text)
+    node = recipe["model"]["init_args"]["task"]
+    node["init_args"] |= {"source": recipe["source"], "target": recipe["target"]}
+    millions = sum(p.numel() for p in instantiate(node).parameters()) / 1e6
+    told = re.search(r"(\d\.\d) M parameters", text)
+    assert told is not None and abs(millions - float(told[1])) < (0.3 if name == "modernising" else 0.06)
+    small: Any = instantiate(shrunk(node))
+    spoken = name.startswith("pronunciation")
+    pair = Pair("abc" if spoken else "and it" if recipe["source"] else None, "EY1 B IY2" if spoken else "it came to pass")
+    write_pairs(tmp_path / "pairs.tsv", [pair] * 9)
+    data = PairsDataModule([str(tmp_path / "pairs.tsv")], [], small.source, small.target)
+    data.setup()
+    parts = small.loss(next(iter(data.train_dataloader())), torch.Generator().manual_seed(0))
+    parts["loss"].backward()
+    assert all(v.isfinite() for v in parts.values())
 
 
 INFILLING = ("libritts_dit", "libritts_multirate", "emilia_dit", "taught")
