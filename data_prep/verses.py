@@ -2,7 +2,7 @@
 
 PAIRS is a JSON list of [old, new] in the order of the book: King James → World English Bible, both in the public domain. It names
 no chapters, so runs of 24 verses (about a chapter) stand for them: a run falls to train, validation or test (90, 5, 5 %) as a
-whole, by a hash of its number, and neighbours do not leak. Verses that stand elsewhere in the same words are kept in training only.
+whole, by a hash of its number, and neighbours do not leak. Verses that stand elsewhere in the same words are not held out.
 """
 
 from __future__ import annotations

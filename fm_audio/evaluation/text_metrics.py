@@ -50,8 +50,8 @@ def quality(answers: Sequence[str], right: Sequence[Sequence[str]]) -> Quality:
 
 
 def _nearest(answer: str, right: Sequence[str]) -> tuple[int, int]:
-    """Edits to the right answer that takes the smallest share of them, and its units."""
-    return min((_apart(answer, r) for r in right), key=lambda d: (d[0] / d[1], -d[1]))
+    """Edits to the right answer that takes the fewest, and its units; of several the longest."""
+    return min((_apart(answer, r) for r in right), key=lambda d: (d[0], -d[1]))
 
 
 def _apart(answer: str, right: str) -> tuple[int, int]:
@@ -61,10 +61,10 @@ def _apart(answer: str, right: str) -> tuple[int, int]:
 
 
 def diversity(texts: Sequence[str]) -> Diversity:
-    """Raises FmAudioError when no text has a unit."""
+    """Texts that are all empty are all the same."""
     split = [t.split() for t in texts]
     if not any(split):
-        raise FmAudioError("diversity: no text has a word; give at least one")
+        return Diversity(0.0, 0.0, 0.0, 1.0)
     return Diversity(distinct(split, 1), distinct(split, 2), entropy(split), self_bleu(split))
 
 

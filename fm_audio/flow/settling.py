@@ -3,8 +3,8 @@
     x0 -> x1 by dx/dt = field(x, t)          ids = argmax of the logits that were read last
 
 Not the nearest tokens of x1: the logits know the context. An item that has said the same tokens `patience` times more, and is
-sure of each, rests and costs nothing from then on; the others go on without it, so each item's forwards are its own, whoever shares
-its batch. (Sameness alone would not do: over short steps nothing changes early on, where nothing is decided yet.)
+sure of each, rests and costs nothing from then on; the others go on without it, so each item's forwards are its own, whoever
+shares its batch. (Sameness alone would not do: over short steps nothing changes early on, where nothing is decided yet.)
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class TextDecoding:
     drawn from the lengths' distribution by the request's seed, for open generation; "end", a place for the longest plausible
     answer, cut where the model ends it.
     samples: answers drawn from seeds of their own, of which the one nearest to all is kept (minimum Bayes risk under edit
-    distance); 1 is off. patience: an answer whose tokens came out the same so often again, each nearly certain, is done; None always
-    goes to the end.
+    distance); 1 is off. patience: an answer whose tokens came out the same so often again, each nearly certain, is done; None
+    always goes to the end.
     """
 
     length: str = "predicted"

@@ -55,9 +55,7 @@ def test_untrained_it_changes_no_sample(prediction: str) -> None:
 
 
 @pytest.mark.parametrize("prediction", ["logits", "velocity"])
-def test_training_is_told_an_estimate_of_the_same_items_from_before(
-    prediction: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_is_told_an_estimate_of_the_same_items_from_before(prediction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = head(0.5, prediction)
     x1, mask = batch(model, 64)
     calls: list[tuple[Tensor, Tensor, Tensor | None, bool]] = []

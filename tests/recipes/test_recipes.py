@@ -233,7 +233,8 @@ def test_the_smoke_recipe_of_text_trains_goes_on_and_writes(tmp_path: Path) -> N
     answer = model.generate([TextRequest("cat")])[0]
     assert answer.forwards <= 4 and set(answer.text.split()) <= set(model.target.symbols)
     pairs, report = tmp_path / "data/short_words/test.tsv", tmp_path / "report.json"
-    assert measure([str(tmp_path / "runs/text_smoke/model"), str(pairs), "--steps", "2", "--limit", "20", "--json", str(report)]) == 0
+    asked = [str(tmp_path / "runs/text_smoke/model"), str(pairs), "--steps", "2", "--limit", "20", "--json", str(report)]
+    assert measure(asked) == 0
     assert report.is_file()
 
 
@@ -252,13 +253,15 @@ def test_a_text_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, t
         sentence_iterator=iter(["and it came to pass that he begat sons"] * 50), model_prefix=str(tmp_path / "pieces"),
         vocab_size=30, minloglevel=2, model_type="bpe",
     )  # fmt: skip
-    text = (ROOT / f"recipes/text_to_text/{name}.yaml").read_text().replace("data/verses/pieces.model", str(tmp_path / "pieces.model"))
-    recipe = yaml.safe_load(text)
+    text = (ROOT / f"recipes/text_to_text/{name}.yaml").read_text()
+    recipe = yaml.safe_load(text.replace("data/verses/pieces.model", str(tmp_path / "pieces.model")))
     node = recipe["model"]["init_args"]["task"]
     node["init_args"] |= {"source": recipe["source"], "target": recipe["target"]}
     millions = sum(p.numel() for p in instantiate(node).parameters()) / 1e6
     told = re.search(r"(\d\.\d) M parameters", text)
-    assert told is not None and abs(millions - float(told[1])) < (0.3 if name == "modernising" else 0.06)
+    assert told is not None and abs(millions - float(told[1])) < (
+        0.4 if name == "modernising" else 0.06
+    )  # its pieces are fewer here
     small: Any = instantiate(shrunk(node))
     spoken = name.startswith("pronunciation")
     pair = Pair("abc" if spoken else "and it" if recipe["source"] else None, "EY1 B IY2" if spoken else "it came to pass")
@@ -271,7 +274,7 @@ def test_a_text_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, t
 
 
 INFILLING = ("libritts_dit", "libritts_multirate", "emilia_dit", "taught")
-SMALL = {"text_width": 16, "text_layers": 1, "text_heads": 2, "width": 32, "heads": 2, "position_groups": 4}
+SMALL = {"text_width": 16, "text_layers": 1, "text_heads": 2, "width": 32, "heads": 2, "position_groups": 4, "tokens_width": 16}
 
 
 def shrunk(part: Any) -> Any:

@@ -57,7 +57,7 @@ def taught(model: Any, steps: int, source: bool = True) -> Any:
 
 @cache
 def learnt() -> TextToText:
-    return taught(make(self_conditioning=0.5), 160)
+    return taught(make(self_conditioning=0.5), 230)
 
 
 @cache
@@ -226,7 +226,9 @@ def test_bad_decodings_are_refused(given: dict[str, Any]) -> None:
         TextDecoding(**given)
 
 
-@pytest.mark.parametrize("given", [{"condition_drop": 1.0}, {"pads": -1}, {"prediction": "noise"}, {"label_smoothing": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{"condition_drop": 1.0}, {"pads": -1}, {"prediction": "noise"}, {"label_smoothing": 1.0}], ids=str
+)
 def test_bad_sizes_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(FmAudioError):
         make(**given)
