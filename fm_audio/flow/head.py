@@ -133,7 +133,8 @@ class FlowHead(nn.Module):
         return v.masked_fill(~mask[..., None], 0.0)
 
     def _estimate(self, prediction: Tensor, x: Frames, t: Times, mask: Mask, port: str) -> Frames:
-        found = self.ports[port].data(prediction, x, t.clamp(max=self.ports[port].t_last), self.path)  # type: ignore
+        with torch.autocast(x.device.type, enabled=False):
+            found = self.ports[port].data(prediction, x, t.clamp(max=self.ports[port].t_last), self.path)  # type: ignore
         return found.masked_fill(~mask[..., None], 0.0)
 
     def _hidden(self, x_t: Frames, t: Times, mask: Mask, cond: Cond, port: str, previous: Frames | None = None) -> Tensor:
