@@ -198,13 +198,13 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "clone",
         help=what,
         description=f"{what.capitalize()}. Use voices only of people who agreed to it.",
-        epilog='example: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." --model f5 -o out.wav',
+        epilog='example: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." -o out.wav',
     )
     _add_text(clone)
     clone.add_argument("--reference", required=True, metavar="FILE|NAME", help="1 to 20 s of one voice, or a voice of the bank")
     clone.add_argument("--reference-text", help="what the reference says, word for word; the bank knows it of its voices")
     clone.add_argument("--bank", type=Path, metavar="DIR", help="the voice bank (see fm-audio voices --help)")
-    clone.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
+    _add_cloner(clone)
     _add_sampling(clone, "model")
     rules = "rate: the reference's pace, in phones or letters; learned: the model's own predictor (default: learned where it is)"
     clone.add_argument("--length", choices=("rate", "learned"), help=rules)
@@ -254,19 +254,24 @@ def _clone(args: argparse.Namespace) -> int:
     return _verdict(guard, args.output)
 
 
+def _add_cloner(command: argparse.ArgumentParser) -> None:
+    what = "the model that ships (default: english_cloner), or a folder of fm-audio export or fm-audio convert"
+    command.add_argument("--model", default="english_cloner", metavar="NAME|DIR", help=what)
+
+
 def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "change words of a recording in its own voice"
     edit = commands.add_parser(
         "edit",
         help=what,
         description=f"{what.capitalize()}; the rest stays bit for bit. Use voices only of people who agreed to it.",
-        epilog='example: fm-audio edit in.wav --text-before "I met Anna." --text-after "I met Hannah." --model f5 -o out.wav',
+        epilog='example: fm-audio edit in.wav --text-before "I met Anna." --text-after "I met Hannah." -o out.wav',
     )
     edit.add_argument("recording", type=Path, help="up to two minutes, in any format and rate")
     edit.add_argument("--text-before", required=True, help="what the recording says, word for word")
     edit.add_argument("--text-after", required=True, help="what it shall say")
     edit.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav or .flac")
-    edit.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder of fm-audio export or fm-audio convert")
+    _add_cloner(edit)
     edit.add_argument("--aligner", metavar="VOICE", help="the voice that finds the words (default: the default voice; English)")
     _add_sampling(edit, "model")
     edit.add_argument("--json", action="store_true", help="print the changes and where they are")

@@ -17,7 +17,7 @@ import torch
 
 from fm_audio.adapt.batches import Endless, WithReplay, once, replayed
 from fm_audio.adapt.card import card
-from fm_audio.adapt.ears import Ears, listen, spoken
+from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
 from fm_audio.adapt.folders import CARD, PAGE, becoming, require_new, write_voice
 from fm_audio.adapt.growth import (
     MOST_MEGABYTES,
@@ -31,10 +31,11 @@ from fm_audio.adapt.growth import (
     whole_state,
 )
 from fm_audio.adapt.page import page
-from fm_audio.adapt.recordings import Source, gather, objections
+from fm_audio.adapt.recordings import Source, gather
 from fm_audio.adapt.report import report_of
 from fm_audio.adapt.watch import Watch
 from fm_audio.audio import Audio
+from fm_audio.bandwidth import spectrum_end_hz
 from fm_audio.checkpoint import instantiate
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.extended import Extended
@@ -136,12 +137,13 @@ class Run:
         self.fingerprint = fingerprint(entry.folder)
         reads = None if settings.reads is None else instantiate(settings.reads)
         self.reads = self.model.frontend if reads is None else Extended(self.model.frontend, reads)
-        self.recordings = gather(source, work, objections(self.reads, ears.recogniser, source.language))
-        tell("\n".join([*self.recordings.report.lines(), *self._rates()]))
+        self.recordings = gather(source, work, self.reads, ears.recogniser, tell)
+        self.end_hz = self._spectrum_end()
+        tell("\n".join([*self.recordings.report.lines(), *self._filled()]))
         cuts = self.recordings.held_out[: settings.sentences]
         self.texts = [cut.supervisions[0].text for cut in cuts]
         self.recorded = [self._sound(cut) for cut in cuts]
-        self.judges = ears.judges([self._sound(cut) for cut in self.recordings.train[:20]])
+        self.judges = ears.judges([self._sound(cut) for cut in self.recordings.train[:REFERENCES]])
         self.base_speaks = settings.reads is None  # it cannot read another language
         self.before = self.spoken(self.base_name) if self.base_speaks else None
         self._grow(reads)
@@ -150,10 +152,17 @@ class Run:
         self.watch.put(self.watch.weights)
         self.minutes = (perf_counter() - began) / 60
 
-    def _rates(self) -> list[str]:
+    def _spectrum_end(self) -> float | None:
+        """Where the recordings end, as far as their first clips tell."""
+        spec = self.model.spec
+        sounds = [torch.from_numpy(self._sound(cut).samples) for cut in self.recordings.train[:REFERENCES]]
+        return spectrum_end_hz(torch.cat([spec.log_mel(sound[None])[0] for sound in sounds]), spec)
+
+    def _filled(self) -> list[str]:
         """Said when recordings hold less of the spectrum than the voice can make."""
-        rates = [rate for rate in self.recordings.report.sample_rates if rate < self.model.spec.sample_rate]
-        return [f"  recorded at {rate} Hz: above {rate // 2} Hz this voice will stay dull" for rate in sorted(rates)]
+        if self.end_hz is None:
+            return []
+        return [f"  nothing above {self.end_hz:.0f} Hz was recorded: the voice learns what lies below, continued upwards"]
 
     def _sound(self, cut: Any) -> Audio:
         rate = self.model.spec.sample_rate
@@ -171,7 +180,7 @@ class Run:
         if not settings.full:
             add_lora(self.model, list(layers), settings.rank, settings.seed)
         self.trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        self.mine = Endless(self.recordings.train, self.model, self.reads, settings.batch_seconds, settings.seed)
+        self.mine = Endless(self.recordings.train, self.model, self.reads, settings.batch_seconds, settings.seed, self.end_hz)
         self.start = start_like(self.model, self.name, next(iter(self.mine)).to(settings.device), settings.seed)
         self.tell(f"begins as the base's speaker {self.start}; {self.trained:,} numbers to train")
 
@@ -185,7 +194,7 @@ class Run:
             other = Endless(known, model, model.frontend, settings.batch_seconds, settings.seed)
             batches = WithReplay(self.mine, other, settings.replay_share)
         hear = self._hear if self.judges is not None else None
-        held_out = once(self.recordings.held_out, model, self.reads, settings.batch_seconds)
+        held_out = once(self.recordings.held_out, model, self.reads, settings.batch_seconds, self.end_hz)
         watch = Watch(model, held_out, torch.device(settings.device), hear, self.ears.both, settings.patience, self.tell)
         self.loss_at_start = watch.loss()
         steps = settings.steps or (MOST_STEPS if settings.minutes is None else ENDLESS_STEPS)

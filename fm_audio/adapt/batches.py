@@ -23,12 +23,21 @@ BUCKETS = 12
 class Endless:
     """Epoch after epoch of the same cuts, each in an order of its own."""
 
-    def __init__(self, cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float, seed: int):
+    def __init__(
+        self,
+        cuts: Sequence[Cut],
+        model: AlignedTTS,
+        reads: FrontEnd,
+        batch_seconds: float,
+        seed: int,
+        fill_above_hz: float | None = None,
+    ):
         self.epoch = 0
         buckets = max(1, min(BUCKETS, int(sum(c.duration for c in cuts) / batch_seconds)))
         data = SpeechDataModule(
-            ["given"], [], model.spec, reads, batch_seconds, buckets=buckets, seed=seed, pitch=model.pitch is not None
-        )
+            ["given"], [], model.spec, reads, batch_seconds, buckets=buckets, seed=seed, pitch=model.pitch is not None,
+            fill_above_hz=fill_above_hz,
+        )  # fmt: skip
         self.loader = data.loader(cuts, True, lambda: (self.epoch, 0))
 
     def __iter__(self) -> Iterator[SpeechBatch]:
@@ -49,9 +58,11 @@ class WithReplay:
             yield next(other if int((i + 1) * self.share) > int(i * self.share) else mine)
 
 
-def once(cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float) -> list[SpeechBatch]:
+def once(
+    cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float, fill_above_hz: float | None = None
+) -> list[SpeechBatch]:
     """Every cut once, to look at."""
-    return list(Endless(cuts, model, reads, batch_seconds, 0).loader)
+    return list(Endless(cuts, model, reads, batch_seconds, 0, fill_above_hz).loader)
 
 
 def replayed(path: Path, model: AlignedTTS, max_seconds: float) -> list[Cut]:

@@ -6,8 +6,10 @@ held-out sentences stay the same ones.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from fm_audio.types import FmAudioError
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
+log = logging.getLogger(__name__)
 CUTS, VALIDATION = "cuts.jsonl.gz", "validation.jsonl.gz"
 TRIM_SECONDS = 0.1
 FEWEST_TEXTS = 4
@@ -61,36 +64,61 @@ class Source:
     minutes: float | None = None
 
 
-def gather(source: Source, work: Path, objection: Objection) -> Recordings:
-    """Read, check and split; manifests of folders go to `work`. Raises FmAudioError when too little is left."""
+def gather(
+    source: Source, work: Path, reads: FrontEnd, recogniser: Recogniser | None = None, tell: Callable[[str], None] = log.info
+) -> Recordings:
+    """Read, check and split; manifests of folders go to `work`. A recogniser listens to what will be used, and only to that.
+
+    Raises FmAudioError when too little is left.
+    """
+    objection = readable(reads)
     report = Report(source.path.name, source.licence, source.synthetic)
     if source.path.is_file() or (source.path / CUTS).is_file():
         cuts, split = _from_cuts(source, report, objection)
     else:
         cuts, split = _from_folder(source, work, report, objection), None
-    for cut in cuts:
-        cut.supervisions[0].speaker = source.voice
     held_out = _held_out(cuts, report) if split is None else split
     train = [cut for cut in cuts if normal_text(cut.supervisions[0].text) not in held_out]
     held = [cut for cut in cuts if normal_text(cut.supervisions[0].text) in held_out]
+    if recogniser is not None:
+        minutes = (sum(c.duration for c in cuts) if source.minutes is None else sum(c.duration for c in held)) / 60
+        tell(f"{source.path}: {recogniser.settings['name']} listens to {minutes + (source.minutes or 0):.0f} minutes")
+    judged = agreement(recogniser, source.language)
+    held, train = _agreed(held, judged, report), _agreed(train, judged, report, source.minutes)
     if not train or not held:
         raise FmAudioError(f"{source.path}: {len(train)} clips to train on and {len(held)} held out; give more recordings")
+    for cut in [*train, *held]:
+        cut.supervisions[0].speaker = source.voice
     report.held_out = len(held)
-    return Recordings(_first_minutes(train, source.minutes), held, report)
+    return Recordings(train, held, report)
 
 
-def objections(frontend: FrontEnd, recogniser: Recogniser | None, language: str) -> Objection:
-    """What speaks against a clip: a text the voice cannot read and, where somebody can listen, another text than is said."""
+def readable(frontend: FrontEnd) -> Objection:
+    """Speaks against a clip whose text the voice cannot read."""
 
     def objection(text: str, sound: Callable[[], Audio]) -> str | None:
         try:
             frontend.encode(text)
-            if recogniser is None:
-                return None
-            heard = score_sentence(text, recogniser.transcribe(sound()), language)
         except FmAudioError as e:
             return f"its text cannot be read: {e}"
+        return None
+
+    return objection
+
+
+def agreement(recogniser: Recogniser | None, language: str) -> Objection:
+    """Speaks against a clip that says something else than its text; against none where nobody listens."""
+
+    def objection(text: str, sound: Callable[[], Audio]) -> str | None:
+        if recogniser is None:
+            return None
+        try:
+            heard = score_sentence(text, recogniser.transcribe(sound()), language)
+        except FmAudioError as e:
+            return f"its text cannot be judged: {e}"
         return "says something else than its text" if heard.characters.rate > WORST_CHARACTERS else None
+
+    return objection
 
     return objection
 
@@ -125,23 +153,19 @@ def _from_cuts(source: Source, report: Report, objection: Objection) -> tuple[li
     _require_one(source, sorted({str(c.supervisions[0].speaker) for c in whole}))
     whole = [c for c in whole if source.speaker is None or c.supervisions[0].speaker == source.speaker]
     sieve = Sieve(report, Options.min_seconds, source.max_seconds, objection)
-    kept = [cut for cut in whole if _keeps(cut, sieve, source.voice)]
+    kept = [cut for cut in whole if _keeps(cut, sieve)]
     return kept, {normal_text(c.supervisions[0].text) for c in validation} or None
 
 
-def _keeps(cut: Cut, sieve: Sieve, voice: str) -> bool:
-    rate, text = cut.sampling_rate, cut.supervisions[0].text
-
-    def sound() -> Audio:
-        return Audio(wave_of_cut(cut, rate), rate)
-
+def _keeps(cut: Cut, sieve: Sieve) -> bool:
+    rate, text, speaker = cut.sampling_rate, cut.supervisions[0].text, str(cut.supervisions[0].speaker)
     try:
-        measured: Measured | str = measure_samples(sound().samples[:, None], rate)
+        measured: Measured | str = measure_samples(_sound(cut).samples[:, None], rate)
     except FmAudioError as e:
         measured = str(e)
-    if not sieve.keeps(cut.id, voice, text, measured, sound) or isinstance(measured, str):
+    if not sieve.keeps(cut.id, speaker, text, measured, partial(_sound, cut)) or isinstance(measured, str):
         return False
-    sieve.report.keep(cut.id, voice, text, cut.duration, cut.duration, measured.silent_share, rate)
+    sieve.report.keep(cut.id, speaker, text, cut.duration, cut.duration, measured.silent_share, rate)
     return True
 
 
@@ -162,15 +186,23 @@ def _held_out(cuts: Sequence[Cut], report: Report) -> set[str]:
     return set(texts[: max(FEWEST_HELD_OUT, min(MOST_HELD_OUT, round(HELD_OUT_SHARE * len(texts))))])
 
 
-def _first_minutes(cuts: Sequence[Cut], minutes: float | None) -> list[Cut]:
-    """The first clips by the words they say, as many as fill so many minutes, and at least one."""
-    if minutes is None:
-        return list(cuts)
+def _agreed(cuts: Sequence[Cut], judged: Objection, report: Report, minutes: float | None = None) -> list[Cut]:
+    """The first clips by the words they say that nothing speaks against: all, or as many as fill so many minutes, at least one.
+    The others are withdrawn from the report."""
     taken: list[Cut] = []
     seconds = 0.0
     for cut in sorted(cuts, key=lambda c: text_hash(c.supervisions[0].text)):
-        if taken and seconds + cut.duration > 60 * minutes:
+        if taken and minutes is not None and seconds + cut.duration > 60 * minutes:
             break
+        rate, supervision = cut.sampling_rate, cut.supervisions[0]
+        why = judged(supervision.text, partial(_sound, cut))
+        if why is not None:
+            report.withdraw(cut.id, supervision.speaker, cut.duration, rate, why)
+            continue
         taken.append(cut)
         seconds += cut.duration
     return taken
+
+
+def _sound(cut: Cut) -> Audio:
+    return Audio(wave_of_cut(cut, cut.sampling_rate), cut.sampling_rate)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fm_audio.audio import AudioSpec
+from fm_audio.bandwidth import fill_above
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.pitch import PitchTracker
@@ -58,8 +59,10 @@ class SpeechDataset(Dataset):
         worst_cost: float = 0.25,
         spare: Sequence[Cut] = (),
         pitch: bool = False,
+        fill_above_hz: float | None = None,
     ) -> None:
         self.spec, self.frontend, self.worst_cost, self.spare = spec, frontend, worst_cost, spare
+        self.fill_above_hz = fill_above_hz
         self.tracker = PitchTracker(spec) if pitch else None
         self.left_out: dict[str, list[str]] = defaultdict(list)
         self.without_durations: dict[str, list[str]] = defaultdict(list)
@@ -91,7 +94,7 @@ class SpeechDataset(Dataset):
             wave = torch.from_numpy(wave_of_cut(cut, self.spec.sample_rate))
         except FmAudioError as e:
             return self._leave_out(cut, "unreadable", str(e))
-        mel = self.spec.log_mel(wave[None])[0].half()
+        mel = fill_above(self.spec.log_mel(wave[None])[0], self.spec, self.fill_above_hz).half()
         if not torch.isfinite(mel).all():
             return self._leave_out(cut, "not finite", "its samples hold values that are not numbers")
         try:

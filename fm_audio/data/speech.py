@@ -39,6 +39,7 @@ class SpeechDataModule(lightning.LightningDataModule):
     buckets: groups of like duration that batches come from. Clips outside of [min_seconds, max_seconds] are left out.
     workers: processes that read ahead, each with a cache of its own; 0 reads in the training process.
     cache: keep log-mels in memory (float16, 67 MB an hour at 24 kHz and 100 bands). pitch: track F0 too, for tasks that read it.
+    fill_above_hz: where recordings end, when the mel contract goes higher: bands above are filled (`fm_audio.bandwidth`).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class SpeechDataModule(lightning.LightningDataModule):
         seed: int = 0,
         cache: bool = True,
         pitch: bool = False,
+        fill_above_hz: float | None = None,
     ) -> None:
         super().__init__()
         if not cuts:
@@ -69,7 +71,7 @@ class SpeechDataModule(lightning.LightningDataModule):
         self.cuts_paths, self.validation_paths = list(cuts), list(validation_cuts)
         self.spec, self.frontend = spec, frontend
         self.min_seconds, self.max_seconds, self.workers = min_seconds, max_seconds, workers
-        self.cache, self.pitch = cache, pitch
+        self.cache, self.pitch, self.fill_above_hz = cache, pitch, fill_above_hz
         self._plan = BucketPlan((1.0,), batch_seconds, quadratic_duration_seconds, buckets, seed)
         self._cuts: list[Cut] = []
         self._validation: list[Cut] = []
@@ -104,7 +106,7 @@ class SpeechDataModule(lightning.LightningDataModule):
     def loader(self, cuts: Sequence[Cut], shuffle: bool, position: Position, world_size: int = 1, rank: int = 0) -> SizedLoader:
         """A loader that starts at `position() -> (epoch, batches done)`; for training loops without a trainer."""
         plan = replace(self._plan, seconds=tuple(c.duration for c in cuts), shuffle=shuffle, world_size=world_size)
-        dataset = SpeechDataset(self.spec, self.frontend, self.cache, spare=cuts[:SPARE_CLIPS], pitch=self.pitch)
+        dataset = self._dataset(self.cache, cuts[:SPARE_CLIPS])
         identity = {"clips": len(cuts), "seconds": round(sum(plan.seconds), 3), "batches": len(plan), "seed": plan.seed}
 
         def epoch(number: int) -> Iterator[list[Cut]]:
@@ -133,9 +135,11 @@ class SpeechDataModule(lightning.LightningDataModule):
             sampler.set_epoch(number)
             return sampler
 
-        spare = list(islice(iter(cuts), SPARE_CLIPS))
-        dataset = SpeechDataset(self.spec, self.frontend, cache=False, spare=spare, pitch=self.pitch)
+        dataset = self._dataset(False, list(islice(iter(cuts), SPARE_CLIPS)))
         return Loader(dataset, Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed})
+
+    def _dataset(self, cache: bool, spare: Sequence[Cut]) -> SpeechDataset:
+        return SpeechDataset(self.spec, self.frontend, cache, spare=spare, pitch=self.pitch, fill_above_hz=self.fill_above_hz)
 
     def _trainer(self) -> Any:
         return getattr(self, "trainer", None)

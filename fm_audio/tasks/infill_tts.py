@@ -9,6 +9,7 @@ span of `least_hidden` to 100 % of a clip is hidden; what is visible is dropped 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.perturb import VoicePerturbation
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.encoders.alignment import aligned_durations
 from fm_audio.encoders.filler_text import FILLS, FillerText
@@ -58,7 +60,7 @@ class InfillTTS(nn.Module):
 
     Another encoder without durations may be given as `text`. `guidance` says what sampling leans away from, by default from
     neither text nor visible frames. With `count_all` lengths by rate go by all symbols, spaces and punctuation too, and are
-    rounded up, as in ZipVoice.
+    rounded up, as in ZipVoice. `perturb` makes new voices of the clips of a batch in training, and does nothing elsewhere.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class InfillTTS(nn.Module):
         text: LaidText | None = None,
         guidance: InfillGuidance | None = None,
         count_all: bool = False,
+        perturb: VoicePerturbation | None = None,
     ):
         super().__init__()
         for name, share in (("least_hidden", least_hidden), ("drop_visible", drop_visible), ("drop_all", drop_all)):
@@ -102,7 +105,7 @@ class InfillTTS(nn.Module):
         else:
             self.text = FillerText(symbols, text_width, text_layers, fill, mask_filler)
         self.guidance: InfillGuidance = guidance or WithoutBoth()
-        self.count_all = count_all
+        self.count_all, self.perturb = count_all, perturb
         self.voice = VoiceVector(spec.bands, voice_width) if voice_width else None
         self.lengths = LengthPredictor(symbols) if learned_length else None
         width: Any = backbone.width
@@ -113,6 +116,8 @@ class InfillTTS(nn.Module):
         """The "loss" and its parts: "flow" matching on hidden frames; with aligned text "prior" and "duration" of `TimedText`;
         with a learned length its "length", a negative log likelihood that counts for little (`LENGTH_SHARE`).
         """
+        if self.perturb is not None and self.training:
+            batch = replace(batch, mel=self.perturb(batch.mel, batch.mask, self.spec, generator))
         hidden = hidden_span(batch.mask, self.least_hidden, generator)
         b, device = len(batch), batch.mask.device
         dropped = uniforms(b, False, generator, device) < self.drop_all

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fm_audio.audio import Audio, AudioSpec, resample
+from fm_audio.bandwidth import fill_above, spectrum_end_hz
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.data.text.sentences import split_sentences
@@ -21,9 +23,10 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.find import device_named, load_vocoder
+from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
 
 KIND = "infill_tts"
+SHIPPED_CLONER = "english_cloner"  # what the command line takes too
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 20.0
 SPAN_SECONDS = 22.0  # reference and answer together, about what models are trained on (F5-TTS)
 FADE_SECONDS = 0.15
@@ -58,10 +61,14 @@ Keep = Callable[[str, int, Draw], Audio]
 
 
 class Cloner:
-    """An `InfillTTS` with its vocoder. `load_cloner` makes one."""
+    """An `InfillTTS` with its vocoder. `load_cloner` makes one.
 
-    def __init__(self, name: str, model: InfillTTS, vocoder: Any, sampling: Sampling):
-        self.name, self.model, self.vocoder, self.sampling = name, model, vocoder, sampling
+    `fills_bands` says whether upper bands that a recording lacks are filled before the model sees it (`fm_audio.bandwidth`).
+    Models that were converted see what those who published them show them.
+    """
+
+    def __init__(self, name: str, model: InfillTTS, vocoder: Any, sampling: Sampling, fills_bands: bool = True):
+        self.name, self.model, self.vocoder, self.sampling, self.fills_bands = name, model, vocoder, sampling, fills_bands
 
     @property
     def spec(self) -> AudioSpec:
@@ -93,7 +100,7 @@ class Cloner:
         if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
             raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
         samples, gain = self._prepared(reference)
-        mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self.device))[0]
+        mel = self.seen(samples)
         parts = self._parts(text, reference_text, len(mel))
         asked = InfillRequest("", mel, reference_text, speed=speed, length=length)
         lengths = self._lengths(parts, asked) if seconds is None else self._shares(parts, seconds)
@@ -112,6 +119,11 @@ class Cloner:
             exact = self.spec.samples_of_seconds(seconds)
             wave = np.pad(wave, (0, max(0, exact - len(wave))))[:exact]
         return Audio(np.clip(wave, -1, 1).astype(np.float32), self.spec.sample_rate)
+
+    def seen(self, samples: np.ndarray) -> Tensor:
+        """What the model sees of a recording (s,) at its rate: log-mel (n bands)."""
+        mel = self.spec.log_mel(torch.from_numpy(samples)[None].to(self.device))[0]
+        return fill_above(mel, self.spec, spectrum_end_hz(mel, self.spec)) if self.fills_bands else mel
 
     @property
     def device(self) -> torch.device:
@@ -199,9 +211,14 @@ def seed_of_part(seed: int, part: int) -> int:
     return seed if part == 0 else int(np.random.SeedSequence([seed % 2**64, part]).generate_state(1)[0])
 
 
-def load_cloner(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Cloner:
-    """The model of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it."""
-    folder, where = Path(folder), device_named(device)
+def load_cloner(name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | torch.device = "cpu") -> Cloner:
+    """The model that ships, or that of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it.
+
+    Raises FmAudioError where the folder holds no such model.
+    """
+    folder, where = Path(name), device_named(device)
+    if not folder.exists() and (SHIPPED / name / CONFIG).is_file():
+        folder = SHIPPED / name
     config = read_config(folder)
     if config.get("kind") != KIND:
         raise FmAudioError(
@@ -211,4 +228,4 @@ def load_cloner(folder: str | os.PathLike[str], device: str | torch.device = "cp
     assert isinstance(model, InfillTTS)
     model.spec.require_same(vocoder.spec, f"the model in {folder.name}", f"its vocoder {config['vocoder']}")
     sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
-    return Cloner(folder.name, model.to(where), vocoder.to(where), sampling)
+    return Cloner(folder.name, model.to(where), vocoder.to(where), sampling, "converted_from" not in config)

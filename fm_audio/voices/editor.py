@@ -113,7 +113,7 @@ class Editor:
         spec, rate = self.cloner.spec, draft.recording.sample_rate
         seen = Audio(draft.mono(hole.window_start, hole.window_end), rate)
         samples = resample(seen.samples, rate, spec.sample_rate) * np.float32(gain)
-        mel = spec.log_mel(torch.from_numpy(samples)[None].to(self.cloner.device))[0]
+        mel = self.cloner.seen(samples)
         before, after = mel[: hole.frames_before], mel[hole.frames_before + hole.frames_hidden :]
         said = [" ".join(w.text for w in draft.words[a:b]) for a, b in hole.said]
         request = InfillRequest(" ".join(texts), before, said[0], seed, frames=hole.frames_new, after=after, after_text=said[1])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from importlib import import_module, util
+from inspect import isabstract
 from typing import Any
 
 import pytest
@@ -61,13 +62,15 @@ def test_so_are_its_gradients(name: str) -> None:
 
 
 def classes() -> Iterator[type]:
-    """Everything in the four rooms that takes a batch: networks, and whatever else has a forward, decode or generate."""
+    """What in the four rooms takes a batch and can be made: networks, and whatever else has a forward, decode or generate."""
     for room in ROOMS:
         package = import_module(f"fm_audio.{room}")
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             module = import_module(found.name)
             for value in vars(module).values():
-                if isinstance(value, type) and value.__module__ == found.name and not getattr(value, "_is_protocol", False):
+                if not isinstance(value, type) or value.__module__ != found.name:
+                    continue
+                if not getattr(value, "_is_protocol", False) and not isabstract(value):
                     if issubclass(value, nn.Module) or any(hasattr(value, name) for name in MIXING):
                         yield value
 

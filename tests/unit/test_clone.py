@@ -11,7 +11,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from fm_audio.audio import Audio, load_audio
+from fm_audio.audio import Audio, load_audio, resample
 from fm_audio.cli import main
 from fm_audio.evaluation import recognisers, speaker, verify
 from fm_audio.evaluation.guard import Guard, clone
@@ -69,6 +69,11 @@ def test_what_cannot_be_converted_is_one_line_and_nothing_is_written(
     printed = capsys.readouterr().err
     assert says in printed and printed.count("\n") == 1
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_published_model_sees_the_recording_as_it_is(cloner: Cloner, reference: Audio) -> None:
+    narrow = resample(resample(reference.samples, 24_000, 16_000), 16_000, 24_000)
+    assert torch.equal(cloner.seen(narrow), cloner.spec.log_mel(torch.from_numpy(narrow)[None])[0])
 
 
 def test_the_command_speaks_at_the_pace_of_the_reference(model: Path, reference: Audio, tmp_path: Path) -> None:

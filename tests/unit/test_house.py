@@ -17,7 +17,7 @@ PACKAGE = Path(fm_audio.__file__).parent
 FLOORS = [
     {"types"},
     {"audio", "layers", "lora", "checkpoint", "tokens"},
-    {"harmonics", "zipformer"},
+    {"bandwidth", "harmonics", "zipformer"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
     {"voices"},

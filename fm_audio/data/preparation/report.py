@@ -54,6 +54,13 @@ class Report:
             self.unusual_in.setdefault(c, name)
         self.characters.update(text)
 
+    def withdraw(self, name: str, speaker: str, seconds: float, rate: int, why: str) -> None:
+        """This clip was kept and is left out after all."""
+        self.seconds.remove(seconds)
+        self.by_speaker[speaker].remove(seconds)
+        self.sample_rates[rate] -= 1
+        self.drop(name, why)
+
     @property
     def kept(self) -> int:
         return len(self.seconds)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fm_audio.adapt.batches import WithReplay
-from fm_audio.adapt.recordings import Source, gather, objections
+from fm_audio.adapt.recordings import Source, agreement, gather, readable
 from fm_audio.adapt.watch import AVERAGED, TRAINED, Watch
 from fm_audio.audio import Audio
 from fm_audio.data.batches import SpeechBatch
@@ -32,8 +32,23 @@ class Hears:
     def __init__(self, heard: str):
         self.heard = heard
 
+        self.times = 0
+
     def transcribe(self, audio: Audio) -> str:
+        self.times += 1
         return self.heard
+
+
+class Says(Hears):
+    """Hears of each of these cuts its text, and nothing in all other sounds."""
+
+    def __init__(self, cuts: list[Any]):
+        super().__init__("")
+        self.said = {round(c.duration * c.sampling_rate): c.supervisions[0].text for c in cuts}
+
+    def transcribe(self, audio: Audio) -> str:
+        self.times += 1
+        return self.said.get(len(audio.samples), "")
 
 
 def texts(cuts: list[Any]) -> set[str]:
@@ -42,8 +57,8 @@ def texts(cuts: list[Any]) -> set[str]:
 
 def test_held_out_sentences_stay_the_same_and_more_minutes_add_clips(recordings: Path, tmp_path: Path) -> None:
     source = Source(recordings, "carl")
-    whole = gather(source, tmp_path, objections(Arpabet(), None, "en"))
-    few = gather(replace(source, minutes=0.1), tmp_path, objections(Arpabet(), None, "en"))
+    whole = gather(source, tmp_path, Arpabet())
+    few = gather(replace(source, minutes=0.1), tmp_path, Arpabet())
     assert texts(whole.held_out) == texts(few.held_out) and not texts(whole.held_out) & texts(whole.train)
     assert texts(few.train) < texts(whole.train) and few.minutes <= 0.1
     assert {c.supervisions[0].speaker for c in whole.train + whole.held_out} == {"carl"}
@@ -51,10 +66,9 @@ def test_held_out_sentences_stay_the_same_and_more_minutes_add_clips(recordings:
 
 
 def test_cuts_and_their_folder_say_the_same_as_the_files(recordings: Path, tmp_path: Path) -> None:
-    none = objections(Arpabet(), None, "en")
-    files = gather(Source(recordings, "carl"), tmp_path, none)
-    manifest = gather(Source(tmp_path / "cuts.jsonl.gz", "carl"), tmp_path, none)
-    folder = gather(Source(tmp_path, "carl"), tmp_path, none)
+    files = gather(Source(recordings, "carl"), tmp_path, Arpabet())
+    manifest = gather(Source(tmp_path / "cuts.jsonl.gz", "carl"), tmp_path, Arpabet())
+    folder = gather(Source(tmp_path, "carl"), tmp_path, Arpabet())
     assert texts(files.train) == texts(manifest.train) == texts(folder.train)
     assert texts(files.held_out) == texts(manifest.held_out) == texts(folder.held_out)
     assert manifest.report.found == manifest.report.kept == 12
@@ -64,22 +78,37 @@ def test_a_split_that_is_there_is_kept(recordings: Path, tmp_path: Path) -> None
     from data_prep.custom import main as prepare
 
     prepare([str(recordings), str(tmp_path), "--licence", "CC0-1.0", "--hold-out", "3"])
-    found = gather(Source(tmp_path, "carl"), tmp_path, objections(Arpabet(), None, "en"))
+    found = gather(Source(tmp_path, "carl"), tmp_path, Arpabet())
     from fm_audio.data.cuts import load_cuts
 
     assert texts(found.held_out) == texts(list(load_cuts(tmp_path / "validation.jsonl.gz")))
 
 
 def test_what_speaks_against_a_clip() -> None:
-    def silence() -> Audio:
-        raise AssertionError("nobody listens to a text that cannot be read")
-
-    against = objections(Arpabet(), Hears("one two three red"), "en")  # type: ignore[arg-type]
-    assert "cannot be read" in str(against("你好", silence))
     sound = lambda: Audio(torch.zeros(10).numpy(), 24_000)  # noqa: E731
+    assert "cannot be read" in str(readable(Arpabet())("你好", sound)) and readable(Arpabet())("Hello.", sound) is None
     pytest.importorskip("jiwer")
+    against = agreement(Hears("one two three red"), "en")  # type: ignore[arg-type]
     assert against("One, two, three red.", sound) is None
     assert against("Something entirely different was said.", sound) == "says something else than its text"
+    assert agreement(None, "en")("Something entirely different was said.", sound) is None
+
+
+def test_the_judge_listens_to_what_is_used_and_what_it_refuses_is_left_out(recordings: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jiwer")
+    source, told = Source(recordings, "carl", minutes=0.1), list[str]()
+    everything, deaf = gather(replace(source, minutes=None), tmp_path, Arpabet()), gather(source, tmp_path, Arpabet())
+    hears = Hears("x")
+    with pytest.raises(FmAudioError, match="0 clips to train on and 0 held out"):
+        gather(source, tmp_path, Arpabet(), hears, told.append)  # type: ignore[arg-type]
+    assert hears.times == 12 and "same listens to" in told[0]
+
+    hears = Says(deaf.held_out + [c for c in everything.train if c.id != deaf.train[0].id])
+    found = gather(source, tmp_path, Arpabet(), hears)  # type: ignore[arg-type]
+    assert deaf.train[0].id in found.report.dropped["says something else than its text"]
+    assert deaf.train[0].id not in {c.id for c in found.train} and found.report.found == 13
+    assert found.report.kept == 11 and sum(found.report.sample_rates.values()) == 11
+    assert hears.times < 12 and texts(found.held_out) == texts(deaf.held_out)
 
 
 def test_too_few_texts_are_an_error(recordings: Path, tmp_path: Path) -> None:
@@ -88,7 +117,7 @@ def test_too_few_texts_are_an_error(recordings: Path, tmp_path: Path) -> None:
     for path in sorted(recordings.glob("000[01].*")):
         (few / path.name).write_bytes(path.read_bytes())
     with pytest.raises(FmAudioError, match="2 different texts are left, at least 4 are needed"):
-        gather(Source(few, "carl"), tmp_path, objections(Arpabet(), None, "en"))
+        gather(Source(few, "carl"), tmp_path, Arpabet())
 
 
 class Toy(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from fm_audio.audio import AudioSpec
 from fm_audio.backbones.dit import DiT
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.perturb import VoicePerturbation
 from fm_audio.data.text.characters import Characters
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_requests import InfillRequest, symbols_of_parts
@@ -108,6 +109,17 @@ def test_one_clip_is_learned_by_heart() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-30:]) < 0.5 * sum(losses[:10]) * 3
+
+
+def test_voices_are_perturbed_in_training_alone() -> None:
+    task, data = tiny(drop_all=0.0, drop_visible=0.0, perturb=VoicePerturbation(share=1.0)), batch()
+    plain = tiny(drop_all=0.0, drop_visible=0.0)
+    plain.load_state_dict(task.state_dict())
+
+    def losses(training: bool) -> list[float]:
+        return [m.train(training).loss(data, torch.Generator().manual_seed(3))["loss"].item() for m in (task, plain)]
+
+    assert losses(False)[0] == losses(False)[1] and losses(True)[0] != losses(True)[1]
 
 
 def test_requests_are_answered_alone_at_the_pace_of_the_reference() -> None:
