@@ -49,6 +49,15 @@ class Loader:
     def __iter__(self) -> Iterator[Any]:
         yield from self._loader
 
+    @property
+    def _iterator(self) -> Any:
+        """Where Lightning looks, by this name, for workers to end with the run; the garbage collector waits 5 s for each."""
+        return self._loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, iterator: Any) -> None:
+        self._loader._iterator = iterator
+
     def state_dict(self) -> dict[str, Any]:
         """What must not change if a resumed run is to see the same batches."""
         return dict(self.identity)
