@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from fm_audio.types import FmAudioError
 
 LENGTHS = ("predicted", "drawn", "end")
-GROUP_TOKENS = 4096  # padded tokens that are generated together
 
 
 @dataclass(frozen=True)
@@ -88,17 +86,5 @@ class Try:
 
 def seeds_of(request: TextRequest, samples: int) -> list[int]:
     """A seed for each sample: the first is the request's own."""
-    more = np.random.SeedSequence(request.seed % 2**64).generate_state(samples, np.uint32).tolist()
+    more = np.random.SeedSequence(request.seed).generate_state(samples, np.uint32).tolist()
     return [request.seed, *more[1:]]
-
-
-def groups(lengths: Sequence[int], most: int = GROUP_TOKENS) -> Iterator[list[int]]:
-    """Indices in batches of about equal length, each of at most `most` padded tokens (or one that is longer)."""
-    group: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if group and (len(group) + 1) * lengths[i] > most:
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group

@@ -25,20 +25,14 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.settling import Settled, sample_tokens
 from fm_audio.flow.time_law import TimeLaw, Undecided
 from fm_audio.flow.token_port import TokenPort
-from fm_audio.tasks.text_requests import (
-    Draft,
-    GeneratedText,
-    TextDecoding,
-    TextRequest,
-    Try,
-    groups,
-    seeds_of,
-)
+from fm_audio.tasks.groups import groups
+from fm_audio.tasks.text_requests import Draft, GeneratedText, TextDecoding, TextRequest, Try, seeds_of
 from fm_audio.types import Cond, FmAudioError, Mask, length_mask
 
 LENGTH_WEIGHT = 0.1
 PLAUSIBLE = 0.99  # share of the lengths that a canvas of decoding "end" has room for
 POSITIONS_WIDTH = 32
+GROUP_TOKENS = 4096  # padded tokens that are generated together
 
 
 class TextToText(nn.Module):
@@ -123,7 +117,12 @@ class TextToText(nn.Module):
         decoding: TextDecoding | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> list[GeneratedText]:
-        """One text for each request; the same alone and in any company. `progress` hears the share that is done, up to 1."""
+        """One text for each request; the same alone and in any company. `progress` hears the share that is done, up to 1.
+
+        Raises FmAudioError for a text that the vocabulary refuses, and for guidance or free writing that was not trained.
+        """
+        if not requests:
+            return []
         sampling, decoding = sampling or self.default_sampling(), decoding or self.default_decoding()
         if decoding.samples > 1 and sampling.temperature == 0.0:
             raise FmAudioError(
@@ -136,16 +135,16 @@ class TextToText(nn.Module):
             )
         conds = self._conditions(requests)
         drafts = [d for i, r in enumerate(requests) for d in self._drafts(i, r, conds.rows(slice(i, i + 1)), decoding)]
-        tries: list[Try | None] = [None] * len(drafts)
-        done = 0
-        for group in groups([d.tokens + 1 for d in drafts]):
+        tries: dict[int, Try] = {}
+        for group in groups([d.tokens + 1 for d in drafts], GROUP_TOKENS):
             made = self._written([drafts[k] for k in group], conds, sampling, decoding.patience)
-            for k, one in zip(group, made, strict=True):
-                tries[k] = one
-            done += len(group)
+            tries.update(zip(group, made, strict=True))
             if progress is not None:
-                progress(done / len(drafts))
-        return [self._decided(i, drafts, tries) for i in range(len(requests))]
+                progress(len(tries) / len(drafts))
+        samples: list[dict[int, list[Try]]] = [{} for _ in requests]
+        for k, draft in enumerate(drafts):
+            samples[draft.request].setdefault(draft.sample, []).append(tries[k])
+        return [self._decided(list(of_one.values())) for of_one in samples]
 
     def _conditions(self, requests: Sequence[TextRequest]) -> Cond:
         """The encoded sources; the null condition for requests without a text."""
@@ -176,15 +175,11 @@ class TextToText(nn.Module):
         settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience, (PAD, END))
         return _tries(settled, mask)
 
-    def _decided(self, i: int, drafts: Sequence[Draft], tries: Sequence[Try | None]) -> GeneratedText:
+    def _decided(self, samples: Sequence[Sequence[Try]]) -> GeneratedText:
         """Of each sample the surest candidate, of the samples the one nearest to all."""
-        samples: dict[int, list[Try]] = {}
-        for draft, made in zip(drafts, tries, strict=True):
-            if draft.request == i and made is not None:
-                samples.setdefault(draft.sample, []).append(made)
-        surest = [max(candidates, key=lambda c: c.log_probability) for candidates in samples.values()]
+        surest = [max(candidates, key=lambda c: c.log_probability) for candidates in samples]
         chosen = surest[least_risk([s.ids for s in surest]) if len(surest) > 1 else 0]
-        forwards = sum(c.forwards for candidates in samples.values() for c in candidates)
+        forwards = sum(c.forwards for candidates in samples for c in candidates)
         shown = tuple(self.target.decode(s.ids) for s in surest) if len(surest) > 1 else ()
         return GeneratedText(self.target.decode(chosen.ids), chosen.ids, chosen.log_probability, forwards, shown)
 
