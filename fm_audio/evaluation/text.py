@@ -1,14 +1,13 @@
 """Quality, diversity and speed of a model that writes text: python -m fm_audio.evaluation.text MODEL TSV
 
-One row for each number of steps and each scale τ₀ of the noise that is started from. The row of one step is always there: it is
-a plain classifier of every place by itself, and says how much the flow adds. Minimum Bayes risk over several samples has rows of
-its own, with all its forwards counted.
+One row for each number of steps and each temperature, the scale of the noise that is started from. The row of one step is always
+there: it is a plain classifier of every place by itself, and says how much the flow adds. Minimum Bayes risk over several samples
+has rows of its own, with all its forwards counted.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from fm_audio.checkpoint import load_model
 from fm_audio.data.text.pairs import Pair, read_pairs
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, timed
+from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.text_metrics import Diversity, Quality, diversity, quality
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
@@ -30,8 +30,8 @@ from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 
 EXAMPLE = """examples:
-  python -m fm_audio.evaluation.text g2p data/pronunciations/test.tsv --steps 1 2 4 8 16 32 --tau 0 1 --mbr 8 --json g2p.json
-  python -m fm_audio.evaluation.text phrases data/phrases/test.tsv --steps 4 16 64 --tau 1 --limit 500"""
+  python -m fm_audio.evaluation.text g2p data/pronunciations/test.tsv --steps 1 4 16 --temperature 0 1 --mbr 8 --json g2p.json
+  python -m fm_audio.evaluation.text phrases data/phrases/test.tsv --steps 4 16 64 --temperature 1 --limit 500"""
 TOGETHER = 512  # requests handed over at once
 COLUMNS = ("setting", "token error %", "item error %", "distinct-1", "distinct-2", "entropy", "self-BLEU", "forwards", "ms")
 
@@ -71,17 +71,20 @@ def ways(model: torch.nn.Module, given: argparse.Namespace) -> list[Way]:
     if not isinstance(model, TextToText):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which writes no text; give a text-to-text model")
     length = given.length or model.default_decoding().length
-    found = [_way(model, given, steps, tau, 1, length) for tau in given.tau for steps in sorted({1, *given.steps})]
+    all_steps = sorted({1, *given.steps})
+    found = [_way(model, given, steps, temperature, 1, length) for temperature in given.temperature for steps in all_steps]
     if given.mbr > 1:
-        found += [_way(model, given, steps, tau, given.mbr, length) for tau in given.tau if tau > 0 for steps in given.mbr_steps]
+        noisy = [temperature for temperature in given.temperature if temperature > 0]
+        found += [_way(model, given, steps, temperature, given.mbr, length) for temperature in noisy for steps in given.mbr_steps]
     return found
 
 
-def _way(model: TextToText, given: argparse.Namespace, steps: int, tau: float, samples: int, length: str) -> Way:
-    sampling = Sampling(steps, given.solver, given.grid, given.guidance, temperature=tau)
+def _way(model: TextToText, given: argparse.Namespace, steps: int, temperature: float, samples: int, length: str) -> Way:
+    sampling = Sampling(steps, given.solver, given.grid, given.guidance, temperature=temperature)
     decoding = TextDecoding(length, given.candidates, samples, None if given.no_stop else 2)
-    label = f"{steps} step{'s' if steps > 1 else ''}, τ₀ {tau:g}" + (f", MBR of {samples}" if samples > 1 else "")
-    settings = asdict(decoding) | {"steps": steps, "tau": tau, "guidance": given.guidance, "grid": given.grid}
+    label = f"{steps} step{'s' if steps > 1 else ''}, temperature {temperature:g}"
+    label += f", MBR of {samples}" if samples > 1 else ""
+    settings = asdict(decoding) | {"steps": steps, "temperature": temperature, "guidance": given.guidance, "grid": given.grid}
     return Way(label, settings, lambda requests: model.generate(requests, sampling, decoding))
 
 
@@ -141,8 +144,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("model", type=Path, metavar="MODEL", help="a model folder of fm-audio export")
     made.add_argument("pairs", type=Path, metavar="TSV", help="pairs that training never saw (.tsv or .jsonl)")
     made.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32], metavar="N", help="1 is always added")
-    made.add_argument("--tau", type=float, nargs="+", default=[0.0, 1.0], metavar="T", help="scale of the noise at the start")
-    made.add_argument("--mbr", type=int, default=1, metavar="N", help="also minimum Bayes risk over N samples, where tau > 0")
+    made.add_argument(
+        "--temperature", type=float, nargs="+", default=[0.0, 1.0], metavar="T", help="scales of the noise at the start"
+    )
+    made.add_argument("--mbr", type=int, default=1, metavar="N", help="also minimum Bayes risk over N samples, where noisy")
     made.add_argument("--mbr-steps", type=int, nargs="+", default=[8], metavar="N", help="steps of those rows (default 8)")
     made.add_argument("--length", choices=LENGTHS, help="how the length is found (default: the model's own way)")
     made.add_argument("--candidates", type=int, default=1, metavar="K", help="lengths to choose from (default 1)")
@@ -161,25 +166,35 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
-    torch.set_num_threads(given.threads)
     try:
+        _check(given)
+        torch.set_num_threads(given.threads)
         pairs = read_pairs(given.pairs)[: given.limit]
         model = load_model(given.model).to(given.device)
         rows = [judged(way, pairs, given.seed, given.alone) for way in ways(model, given)]
+        right = diversity([p.target for p in pairs])
+        console = require("rich.console", "the table of results").Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 160  # a file or a pipe has no edge to fold at
+        console.print(table(f"{given.model}: {len(pairs)} items of {given.pairs}, {given.threads} threads", rows, right))
+        if given.json:
+            everything = {"model": str(given.model), "pairs": str(given.pairs), "items": len(pairs), "seed": given.seed}
+            everything |= {"parameters": sum(p.numel() for p in model.parameters()), "threads": given.threads}
+            save_json(given.json, everything | {"right": asdict(right), "rows": [r.report() for r in rows]})
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
-    right = diversity([p.target for p in pairs])
-    console = require("rich.console", "the table of results").Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 160  # a file or a pipe has no edge to fold at
-    console.print(table(f"{given.model}: {len(pairs)} items of {given.pairs}, {given.threads} threads", rows, right))
-    if given.json:
-        everything = {"model": str(given.model), "pairs": str(given.pairs), "items": len(pairs), "seed": given.seed}
-        everything |= {"parameters": sum(p.numel() for p in model.parameters()), "threads": given.threads}
-        everything |= {"right": asdict(right), "rows": [r.report() for r in rows]}
-        given.json.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
+
+
+def _check(given: argparse.Namespace) -> None:
+    """What would otherwise be found out after the measuring, or not at all."""
+    for name in ("limit", "threads", "mbr"):
+        count = getattr(given, name)
+        if count is not None and count < 1:
+            raise FmAudioError(f"--{name}: given {count}; give 1 or more")
+    if given.json is not None and not given.json.parent.is_dir():
+        raise FmAudioError(f"--json {given.json}: there is no folder {given.json.parent}; make it first")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     asked = made.add_mutually_exclusive_group()
     asked.add_argument("text", nargs="?", help="what to answer; - reads standard input, one a line; leave it out to write freely")
-    asked.add_argument("--file", type=Path, help="read what to answer from this UTF-8 file, one a line")
+    asked.add_argument("--file", type=Path, help="what to answer, one a line of UTF-8 text; empty lines are passed over")
     made.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder of fm-audio export")
     made.add_argument("--steps", type=int, help="solver steps (default: the model's)")
     made.add_argument("--temperature", type=float, help="scale of the noise at the start; 0 is none (default: the model's)")
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--length", choices=LENGTHS, help="how the number of tokens is found (default: the model's)")
     made.add_argument("--candidates", type=int, metavar="K", help="try the K likeliest lengths, keep the surest (default: 1)")
     made.add_argument("--samples", type=int, metavar="N", help="draw N answers, keep the one nearest to all (default: 1)")
-    made.add_argument("--count", type=int, default=1, metavar="N", help="texts to write freely (default: 1)")
+    made.add_argument("--count", type=int, metavar="N", help="texts to write freely (default: 1)")
     made.add_argument("--seed", type=int, default=0, help="of the first text; the next takes the next seed (default: 0)")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     made.add_argument("--json", action="store_true", help="print a report: text, log probability, forwards, samples")
@@ -44,8 +44,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Prints one line for each text. Raises FmAudioError before anything is printed when something cannot be answered."""
     given = parser().parse_args(argv)
-    if given.count < 1:
+    if given.count is not None and given.count < 1:
         raise FmAudioError(f"--count: given {given.count}; give 1 or more")
+    if given.count is not None and (given.text is not None or given.file is not None):
+        raise FmAudioError(f"--count {given.count}: counts texts that are written freely; leave out the text, or --count")
     inputs = _inputs(given)
     model = load_model(given.model).to(given.device)
     made = _written(model, [TextRequest(text, given.seed + i) for i, text in enumerate(inputs)], given)
@@ -73,7 +75,7 @@ def _written(model: object, requests: Sequence[TextRequest], given: argparse.Nam
 def _inputs(given: argparse.Namespace) -> list[str | None]:
     """Lines to answer; None for each text to write freely."""
     if given.file is None and given.text is None:
-        return [None] * given.count
+        return [None] * (given.count or 1)
     if given.file is None and given.text != "-":
         return [given.text]
     try:

@@ -86,19 +86,29 @@ PAIRS = [Pair("abc", "a b", ("a c",)), Pair("cab", "c"), Pair("b", "b a")]
 
 def test_every_row_is_measured_the_one_step_row_always(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = folder(tmp_path / "model", "text_to_text.TextToText", **small(True))
-    found = report(tmp_path, model, PAIRS, "--steps", "3", "--tau", "0", "0.5", "--mbr", "2", "--mbr-steps", "2", "--no-stop")
+    found = report(
+        tmp_path, model, PAIRS, "--steps", "3", "--temperature", "0", "0.5", "--mbr", "2", "--mbr-steps", "2", "--no-stop"
+    )
     rows = {row["label"]: row for row in found["rows"]}
-    assert list(rows) == ["1 step, τ₀ 0", "3 steps, τ₀ 0", "1 step, τ₀ 0.5", "3 steps, τ₀ 0.5", "2 steps, τ₀ 0.5, MBR of 2"]
+    assert list(rows) == [
+        "1 step, temperature 0",
+        "3 steps, temperature 0",
+        "1 step, temperature 0.5",
+        "3 steps, temperature 0.5",
+        "2 steps, temperature 0.5, MBR of 2",
+    ]
     assert [row["forwards"] for row in rows.values()] == [1, 3, 1, 3, 4]
     for row in rows.values():
         assert len(row["answers"]) == 3 and row["quality"]["item_error"]["value"] <= 1 and row["alone_ms"] > 0
     out = capsys.readouterr().out
-    assert "1 step, τ₀ 0" in out and "the right answers" in out and found["items"] == 3 and found["parameters"] > 0
+    assert "1 step, temperature 0" in out and "the right answers" in out and found["items"] == 3 and found["parameters"] > 0
 
 
 def test_free_writing_has_diversity_and_no_errors(tmp_path: Path) -> None:
     model = folder(tmp_path / "model", "text_to_text.TextToText", **small(False))
-    found = report(tmp_path, model, [Pair(None, "a b"), Pair(None, "b c a")], "--steps", "2", "--tau", "1", "--limit", "2")
+    found = report(
+        tmp_path, model, [Pair(None, "a b"), Pair(None, "b c a")], "--steps", "2", "--temperature", "1", "--limit", "2"
+    )
     assert [row["quality"] for row in found["rows"]] == [None, None]
     assert found["rows"][0]["settings"]["length"] == "drawn" and found["right"]["distinct_1"] == 3 / 5
 
@@ -107,6 +117,21 @@ def test_an_autoregressive_model_has_one_row(tmp_path: Path) -> None:
     sizes = {"width": 16, "layers": 1, "heads": 2, "text_width": 16, "text_layers": 1, "text_heads": 2}
     model = folder(tmp_path / "m", "autoregressive_text.AutoregressiveText", source=LETTERS, target=LETTERS, **sizes)
     assert [row["label"] for row in report(tmp_path, model, PAIRS, "--mbr", "8")["rows"]] == ["greedy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--limit", "0"], "--limit: given 0"),
+        (["--threads", "0"], "--threads"),
+        (["--json", "nowhere/x.json"], "no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "none"), str(tmp_path / "none.tsv"), *arguments]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line(tmp_path: Path, tiny_voice: Path, capsys: pytest.CaptureFixture[str]) -> None:

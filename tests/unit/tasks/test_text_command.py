@@ -77,6 +77,7 @@ def test_one_token_after_the_other(models: dict[str, str], capsys: pytest.Captur
         (["a" * 10_000, "--model", "answers"], "at most 6"),
         (["abc", "--model", "free"], "writes freely"),
         (["--model", "free", "--count", "0"], "--count"),
+        (["abc", "--model", "answers", "--count", "3"], "leave out the text, or --count"),
         (["abc", "--model", "answers", "--samples", "2"], "raise the temperature"),
         (["abc", "--model", "nowhere"], "no model there"),
         (["--file", "nowhere.txt", "--model", "answers"], "cannot be read"),
