@@ -29,13 +29,13 @@ from fm_audio.types import FmAudioError, length_mask
 log = logging.getLogger(__name__)
 SHOWN = 3  # refused pairs that the log names
 
-Ids = tuple[list[int], list[int]]  # of the source (empty without one) and of the target
+EncodedPair = tuple[list[int], list[int]]  # ids of the source (none without one) and of the target
 
 
 class PairsDataset(Dataset):
     """A list of encoded pairs in, a TextBatch out."""
 
-    def __getitem__(self, batch: Sequence[Ids]) -> TextBatch:
+    def __getitem__(self, batch: Sequence[EncodedPair]) -> TextBatch:
         target, target_mask = _padded([t for _, t in batch])
         if not batch[0][0]:
             return TextBatch(target, target_mask)
@@ -67,8 +67,8 @@ class PairsDataModule(lightning.LightningDataModule):
         self.paths, self.validation_paths = list(pairs), list(validation_pairs)
         self.source, self.target, self.workers = source, target, workers
         self._plan = BucketPlan((1.0,), batch_tokens, None, buckets, seed)
-        self._pairs: list[Ids] = []
-        self._validation: list[Ids] = []
+        self._pairs: list[EncodedPair] = []
+        self._validation: list[EncodedPair] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Read and encode the files; count and name what the vocabularies refuse."""
@@ -89,7 +89,9 @@ class PairsDataModule(lightning.LightningDataModule):
         world_size, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
         return self.loader(self._validation, False, lambda: (0, 0), world_size, rank)
 
-    def loader(self, pairs: Sequence[Ids], shuffle: bool, position: Position, world_size: int = 1, rank: int = 0) -> SizedLoader:
+    def loader(
+        self, pairs: Sequence[EncodedPair], shuffle: bool, position: Position, world_size: int = 1, rank: int = 0
+    ) -> SizedLoader:
         """A loader that starts at `position() -> (epoch, batches done)`; for training loops without a trainer."""
         # The plan counts seconds of clips; here what is long is a number of ids.
         plan = replace(
@@ -97,7 +99,7 @@ class PairsDataModule(lightning.LightningDataModule):
         )
         identity = {"pairs": len(pairs), "tokens": int(sum(plan.seconds)), "batches": len(plan), "seed": plan.seed}
 
-        def epoch(number: int) -> Iterator[list[Ids]]:
+        def epoch(number: int) -> Iterator[list[EncodedPair]]:
             return ([pairs[i] for i in batch] for batch in plan.epoch(number, rank))
 
         return SizedLoader(PairsDataset(), Batches(epoch, position), self.workers, identity)
@@ -105,7 +107,7 @@ class PairsDataModule(lightning.LightningDataModule):
     def _trainer(self) -> Any:
         return getattr(self, "trainer", None)
 
-    def _encoded(self, paths: Sequence[str]) -> list[Ids]:
+    def _encoded(self, paths: Sequence[str]) -> list[EncodedPair]:
         pairs = [p for path in paths for p in read_pairs(path)]
         kept, refused = [], []
         for pair in pairs:
@@ -119,7 +121,7 @@ class PairsDataModule(lightning.LightningDataModule):
             log.warning("%d of %d pairs left out: %s", len(refused), len(pairs), "; ".join(refused[:SHOWN]))
         return kept
 
-    def _ids(self, pair: Pair) -> Ids:
+    def _ids(self, pair: Pair) -> EncodedPair:
         if self.source is None:
             return [], self.target.encode(pair.target)
         if pair.source is None:

@@ -101,8 +101,8 @@ class Undecided:
 
         t ~ (1 − uniform) · sigmoid(N(logit t* + shift, std²)) + uniform · U(0, 1)
 
-    tokens, channels: the vocabulary's size and the width of its embeddings. Every text flow spends its training there under
-    some name (Dieleman et al. 2022: time warping; Gao et al. 2024: clipped noise; Guo et al. 2026: a learned schedule).
+    tokens, channels: the vocabulary's size and the width of its embeddings. Others spend their training there under other
+    names (Dieleman et al. 2022: time warping; Ye et al. 2023, "DINOISER": clipped noise; Gao et al. 2024, "Difformer": rescaled).
     """
 
     def __init__(

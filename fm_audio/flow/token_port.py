@@ -2,8 +2,8 @@
 
     l = W h Eᵀ / √d + b + evidence(x_t)        x̂1 = softmax(l) E        v = (x̂1 − x_t) / (1 − t)       (linear path)
 
-Cross-entropy on l is the flow's own loss up to a weight in t: the velocity's squared error is a Bregman divergence of x̂1 and so
-is the cross-entropy, so both have their optimum where softmax(l) is the posterior of the token given x_t. `evidence` is what that
+Cross-entropy on l is least where softmax(l) is the posterior of the token given x_t. The mean embedding under that posterior is
+the x̂1, and so v the velocity, for which the flow's squared error is least: one optimum, two losses. `evidence` is what the
 posterior would be without context (`fm_audio.tokens`), so the network learns only what context adds (Gulrajani and Hashimoto
 2023, "Likelihood-based diffusion language models", section 3).
 """
