@@ -175,11 +175,13 @@ def _guard(args: argparse.Namespace) -> Guard | None:
         return None
     import torch
 
+    from fm_audio.evaluation.acoustics import shipped_acoustics
     from fm_audio.evaluation.guard import Guard
     from fm_audio.evaluation.recognisers import load_recogniser
     from fm_audio.evaluation.verify import Verifier
 
-    verifier = Verifier(load_recogniser(args.judge, args.language, torch.get_num_threads()), args.language)
+    recogniser = load_recogniser(args.judge, args.language, torch.get_num_threads())
+    verifier = Verifier(recogniser, args.language, acoustics=shipped_acoustics(args.language))
     return Guard(verifier, args.redraws, candidates)
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import torch
 
+from fm_audio.adapt.alignment import align
 from fm_audio.adapt.batches import Endless, WithReplay, once, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
@@ -30,6 +31,7 @@ from fm_audio.adapt.growth import (
     target_layers,
     whole_state,
 )
+from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
 from fm_audio.adapt.recordings import Source, gather
 from fm_audio.adapt.report import report_of
@@ -76,7 +78,7 @@ class Settings:
 
     @property
     def rate(self) -> float:
-        return self.learning_rate or (2e-4 if self.full else 1e-3)
+        return self.learning_rate or (2e-4 if self.full else 5e-4)
 
 
 def adapt(
@@ -140,13 +142,15 @@ class Run:
         self.recordings = gather(source, work, self.reads, ears.recogniser, tell)
         self.end_hz = self._spectrum_end()
         tell("\n".join([*self.recordings.report.lines(), *self._filled()]))
+        every = [*self.recordings.train, *self.recordings.held_out]
+        taken = align(every, self.model, None if reads is None else self.reads, self.end_hz)
         cuts = self.recordings.held_out[: settings.sentences]
         self.texts = [cut.supervisions[0].text for cut in cuts]
         self.recorded = [self._sound(cut) for cut in cuts]
         self.judges = ears.judges([self._sound(cut) for cut in self.recordings.train[:REFERENCES]])
         self.base_speaks = settings.reads is None  # it cannot read another language
         self.before = self.spoken(self.base_name) if self.base_speaks else None
-        self._grow(reads)
+        self._grow(reads, taken)
         self.watch = self._train(work)
         assert self.watch.best is not None
         self.watch.put(self.watch.weights)
@@ -171,11 +175,11 @@ class Run:
     def spoken(self, name: str) -> list[Audio]:
         return spoken(self.voice, self.texts, name, dict(self.settings.how or {}))
 
-    def _grow(self, reads: Any) -> None:
+    def _grow(self, reads: Any, taken: list[Likened]) -> None:
         settings = self.settings
         torch.manual_seed(settings.seed)
         layers = target_layers(self.model, settings.targets)
-        grow(self.model, self.name, reads, settings.seed)
+        grow(self.model, self.name, reads, settings.seed, taken)
         self.voice.speakers[self.name] = self.name
         if not settings.full:
             add_lora(self.model, list(layers), settings.rank, settings.seed)

@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--full", action="store_true", help="train all weights and write a whole voice instead of an adapter")
     how.add_argument("--rank", type=_positive, default=16, metavar="R", help="rank of the adapter (default: 16)")
     how.add_argument("--targets", default=",".join(USUAL_TARGETS), help=f"what it bends, of {','.join(TARGETS)}")
-    how.add_argument("--learning-rate", type=_above_zero, help="highest (default: 0.001, or 0.0002 with --full)")
+    how.add_argument("--learning-rate", type=_above_zero, help="highest (default: 0.0005, or 0.0002 with --full)")
     how.add_argument("--batch-seconds", type=_above_zero, default=60.0, metavar="S", help="speech in a batch (default: 60)")
     how.add_argument("--replay", type=Path, metavar="DIR|FILE", help="cuts of the base's own speakers, against forgetting")
     how.add_argument("--replay-share", type=_share, default=0.3, metavar="P", help="of the batches (default: 0.3)")

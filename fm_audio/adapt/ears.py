@@ -77,9 +77,14 @@ def spoken(voice: Voice, texts: Sequence[str], name: str, how: dict[str, Any]) -
 
 
 def score(result: Result) -> float:
-    """What stopping early goes by: how alike the voice is less how many words are wrong, both as shares. Higher is better."""
+    """What stopping early goes by: how alike the voice is less how many words are wrong, both as shares. Higher is better.
+
+    No sentence has more wrong words than it has words: recognisers that run in circles add what nobody said.
+    """
     assert result.similarity is not None
-    return result.similarity.value - result.wer.value
+    words = [h.score.words for h in result.hearings]
+    wrong = sum(min(w.total, w.units) for w in words) / max(1, sum(w.units for w in words))
+    return result.similarity.value - wrong
 
 
 def figures(result: Result) -> dict[str, Any]:

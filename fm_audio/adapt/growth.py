@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fm_audio.adapt.likening import Likened, rows_like
 from fm_audio.backbones import matcha
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.extended import Extended
@@ -65,8 +66,9 @@ def megabytes(model: AlignedTTS, layers: Mapping[str, nn.Linear], rank: int) -> 
     return (numbers + model.speaker.embedding_dim) * 4 / 1e6
 
 
-def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int) -> None:
-    """A row for `voice`, at first the mean speaker; rows for new symbols of `reads`, drawn like the old ones. Old rows freeze."""
+def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int, taken: Sequence[Likened] = ()) -> None:
+    """A row for `voice`, at first the mean speaker; rows for new symbols of `reads`, like the sounds that stand in their place in
+    the texts `taken`, otherwise drawn like the old ones. Old rows freeze."""
     model.speakers[voice] = len(model.speakers)
     model.speaker = GrownEmbedding(model.speaker, model.speaker.weight.detach().mean(0, keepdim=True))  # type: ignore[assignment]
     if reads is None:
@@ -76,6 +78,7 @@ def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int) -> No
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(len(extended.new_symbols), old.shape[1], generator=generator)
     rows = old[1:].mean(0) + old[1:].std(0) * drawn.to(old)  # 0 is padding
+    rows = rows_like(taken, extended.new_symbols, old, rows)
     model.text.embedding = GrownEmbedding(model.text.embedding, rows)  # type: ignore[assignment]
     model.front_ends[voice] = extended
 

@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,16 @@ import numpy as np
 import torch
 
 from fm_audio.audio import Audio, load_audio
-from fm_audio.encoders.alignment import alignment_log_likelihood, monotonic_alignment
+from fm_audio.evaluation.acoustics import Acoustics
 from fm_audio.evaluation.clips import manifest_lines
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, proportion_interval, timed
 from fm_audio.evaluation.recognisers import load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge
-from fm_audio.evaluation.verify import Verdict, Verifier, WordLimits
+from fm_audio.evaluation.verify import Verdict, Verifier
 from fm_audio.types import FmAudioError
 from fm_audio.voices import TimedWord, Voice, load
+from fm_audio.voices.aligner import Aligner
 
 FADE_SECONDS = 0.01
 SHORTEST_WORD_SECONDS = 0.1  # shorter ones are mostly faults of the alignment; without them nothing is amiss
@@ -162,21 +163,6 @@ def broken(fault: str, recording: Recording, seed: int) -> Audio:
     return Audio(wave.astype(np.float32), recording.audio.sample_rate)
 
 
-@torch.inference_mode()
-def find_words(voice: Voice, audio: Audio, text: str) -> tuple[TimedWord, ...]:
-    """When each word of a recording is said: the most likely monotonic alignment to what the voice would say on average."""
-    model = voice.model
-    encoded = model.frontend.encode(text)
-    symbols = torch.tensor([encoded.ids])
-    vector = model.speaker(model.speaker_index([voice.speakers[voice.name]]))
-    mean = model.text(symbols, torch.ones_like(symbols, dtype=torch.bool), vector).mean
-    mel = model.spec.log_mel(torch.from_numpy(audio.samples)[None])
-    everything = (torch.ones(1, n, dtype=torch.bool) for n in (len(encoded), mel.shape[1]))
-    frames = monotonic_alignment(alignment_log_likelihood(mean, mel), *everything)[0]
-    ends = [0.0, *(model.spec.seconds_of_frames(n) for n in frames.cumsum(0).tolist())]
-    return tuple(TimedWord(word, ends[first], ends[last]) for word, first, last in encoded.words)
-
-
 def load_recordings(manifest: Path, voice: Voice, clips: int, half: str, skip: int = 0) -> list[Recording]:
     """`clips` recordings spread over one half of a manifest: its lines with even numbers ("dev") or odd ones ("test").
 
@@ -186,10 +172,10 @@ def load_recordings(manifest: Path, voice: Voice, clips: int, half: str, skip: i
     if len(lines) < 2 or not all(line.text for line in lines):
         raise FmAudioError(f"{manifest}: needs two lines or more in each half, all with a text")
     picked = lines[skip :: max(1, len(lines) // clips)][:clips]
-    found = []
+    found, aligner = [], Aligner(voice.model)
     for line in picked:
         audio = load_audio(line.path, voice.spec.sample_rate)
-        found.append((audio, str(line.text), find_words(voice, audio, str(line.text))))
+        found.append((audio, str(line.text), tuple(aligner.words(audio, str(line.text)))))
     return [Recording(*clip, *found[i - 1]) for i, clip in enumerate(found)]
 
 
@@ -208,9 +194,7 @@ def judge_all(recordings: Sequence[Recording], verifier: Verifier, speaker: Spea
     judged = []
     for i, r in enumerate(recordings):
         embedding = speaker.embed(r.reference) if speaker else None
-        mine = Verifier(
-            verifier.recogniser, verifier.language, verifier.words, verifier.sound, r.reference_text, speaker, embedding
-        )
+        mine = replace(verifier, reference_text=r.reference_text, speaker=speaker, reference=embedding)
         faults = [f for k, f in enumerate(FAULTS) for n in range(each) if (k + n * len(FAULTS)) % len(recordings) == i]
         for fault in (None, *faults):
             audio = broken(fault, r, seed=i) if fault else r.audio
@@ -267,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     try:
         voice = load(given.voice)
-        verifier = Verifier(load_recogniser(given.judge, "en", given.threads), words=WordLimits())
+        verifier = Verifier(load_recogniser(given.judge, "en", given.threads), acoustics=Acoustics(Aligner(voice.model)))
         speaker = None if given.no_speaker else SpeakerJudge()
         recordings = load_recordings(given.manifest, voice, given.clips, given.half, given.skip)
     except FmAudioError as e:

@@ -2,7 +2,8 @@
 
 The model's mean mel for the text (its prior, under the speaker that fits best) is laid along the recording by monotonic alignment
 search (Glow-TTS, Kim et al. 2020, algorithm 1), once as it is and again after the mean difference of each band is taken away,
-which is what another microphone and another voice mostly are.
+which is what another microphone and another voice mostly are; and a last time with the durations that the model expects
+(`fm_audio.encoders.timed_alignment`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fm_audio.audio import Audio, resample
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.sentences import split_sentences
 from fm_audio.encoders.alignment import alignment_log_likelihood, expand, monotonic_alignment
+from fm_audio.encoders.timed_alignment import timed_alignment
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.types import FmAudioError
@@ -27,11 +29,21 @@ ROUNDS = 2
 
 
 @dataclass(frozen=True)
-class _Sentence:
+class Sentence:
     """Symbol ids, and for each written word its first symbol and one past its last."""
 
     ids: list[int]
     words: list[tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A text laid along a recording: frames of each symbol (m,), their logarithms as expected (m,), and for each frame (n,) the
+    mean squared difference to the mean mel, over bands and after the difference of rooms is taken away."""
+
+    durations: Tensor
+    log_expected: Tensor
+    unlike: Tensor
 
 
 class Aligner:
@@ -67,31 +79,48 @@ class Aligner:
             first += len(sentence.ids)
         return timed
 
-    def durations(self, mel: Tensor, sentences: Sequence[_Sentence]) -> Tensor:
+    def durations(self, mel: Tensor, sentences: Sequence[Sentence]) -> Tensor:
         """Frames of each symbol (m,) under the speaker whose mean fits (n bands) best."""
-        best, fit = torch.empty(0), -float("inf")
-        for vector in self.model.speaker.weight:
-            mean = torch.cat([self._mean(s, vector) for s in sentences])
-            heard = mel
-            for _ in range(ROUNDS):
-                durations, score = _search(mean, heard)
-                laid = expand(mean[None], durations[None], len(mel))[0]
-                heard = mel - (mel - laid).mean(0)
-            if score > fit:
-                best, fit = durations, score
-        return best
+        return self.of_speaker(mel, sentences, self.nearest([(mel, sentences)]))
 
-    def _mean(self, sentence: _Sentence, vector: Tensor) -> Tensor:
-        ids = torch.tensor([sentence.ids], device=vector.device)
-        return self.model.text(ids, torch.ones_like(ids, dtype=torch.bool), vector[None]).mean[0]
+    @torch.inference_mode()
+    def nearest(self, recordings: Sequence[tuple[Tensor, Sequence[Sentence]]]) -> int:
+        """The number of the speaker under whom these mels (n bands) of these texts are likeliest."""
+        every = range(len(self.model.speaker.weight))
+        likelihoods = [sum(self._laid(mel, self._expected(texts, i)[0])[1] for mel, texts in recordings) for i in every]
+        return max(every, key=likelihoods.__getitem__)
 
+    def of_speaker(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Tensor:
+        """Frames of each symbol (m,) in mel (n bands), by what is known of the speaker of this number."""
+        return self.aligned(mel, sentences, speaker).durations
 
-def _search(mean: Tensor, mel: Tensor) -> tuple[Tensor, float]:
-    likelihood = alignment_log_likelihood(mean[None], mel[None])
-    masks = [torch.ones(1, n, dtype=torch.bool, device=mel.device) for n in (len(mean), len(mel))]
-    durations = monotonic_alignment(likelihood, *masks)
-    spoken = torch.repeat_interleave(torch.arange(len(mean), device=mel.device), durations[0])
-    return durations[0], float(likelihood[0, spoken, torch.arange(len(mel), device=mel.device)].sum())
+    @torch.inference_mode()
+    def aligned(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Aligned:
+        """The sentences laid along mel (n bands), by what is known of the speaker of this number."""
+        mean, log_durations = self._expected(sentences, speaker)
+        heard, _ = self._laid(mel, mean)
+        durations = timed_alignment(alignment_log_likelihood(mean[None], heard[None])[0], log_durations)
+        laid = expand(mean[None], durations[None], len(mel))[0]
+        return Aligned(durations, log_durations, (heard - laid).square().mean(1))
+
+    def _laid(self, mel: Tensor, mean: Tensor) -> tuple[Tensor, float]:
+        """The mel without the mean difference of each band to the means laid along it, and its log likelihood."""
+        heard, score = mel, -float("inf")
+        for _ in range(ROUNDS):
+            likelihood = alignment_log_likelihood(mean[None], heard[None])
+            masks = (torch.ones(1, n, dtype=torch.bool, device=mel.device) for n in (len(mean), len(mel)))
+            durations = monotonic_alignment(likelihood, *masks)
+            spoken = torch.repeat_interleave(torch.arange(len(mean), device=mel.device), durations[0])
+            score = float(likelihood[0, spoken, torch.arange(len(mel), device=mel.device)].sum())
+            heard = mel - (mel - expand(mean[None], durations, len(mel))[0]).mean(0)
+        return heard, score
+
+    def _expected(self, sentences: Sequence[Sentence], speaker: int) -> tuple[Tensor, Tensor]:
+        """What the speaker of this number would sound like on average, (m bands), and log frames of each symbol (m,)."""
+        vector = self.model.speaker.weight[speaker]
+        rows = [torch.tensor([sentence.ids], device=vector.device) for sentence in sentences]
+        encoded = [self.model.text(ids, torch.ones_like(ids, dtype=torch.bool), vector[None]) for ids in rows]
+        return torch.cat([e.mean[0] for e in encoded]), torch.cat([e.log_durations[0] for e in encoded])
 
 
 def written_words(text: str) -> list[str]:
@@ -105,7 +134,7 @@ def written_words(text: str) -> list[str]:
     return words
 
 
-def sentence_of(piece: str, frontend: FrontEnd) -> _Sentence:
+def sentence_of(piece: str, frontend: FrontEnd) -> Sentence:
     """Each written word with the symbols of all that is said for it ("42" is two words). Raises FmAudioError."""
     encoded = frontend.encode(piece)
     written = written_words(piece)
@@ -116,4 +145,4 @@ def sentence_of(piece: str, frontend: FrontEnd) -> _Sentence:
     for word, count in zip(written, counts, strict=True):
         words.append((word, encoded.words[at][1], encoded.words[at + count - 1][2]))
         at += count
-    return _Sentence(encoded.ids, words)
+    return Sentence(encoded.ids, words)

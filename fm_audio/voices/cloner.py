@@ -219,6 +219,9 @@ def load_cloner(name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | tor
     folder, where = Path(name), device_named(device)
     if not folder.exists() and (SHIPPED / name / CONFIG).is_file():
         folder = SHIPPED / name
+    if not folder.exists():
+        lacks = f"no model of that name ships, and no folder has it; give {SHIPPED_CLONER} or the folder of a model"
+        raise FmAudioError(f"{name}: {lacks}")
     config = read_config(folder)
     if config.get("kind") != KIND:
         raise FmAudioError(

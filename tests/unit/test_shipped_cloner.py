@@ -11,6 +11,7 @@ import torch
 import fm_audio
 from fm_audio.audio import Audio, load_audio, resample
 from fm_audio.cli import main
+from fm_audio.types import FmAudioError
 from fm_audio.voices.cloner import SHIPPED_CLONER, load_cloner
 
 SAID = "For the twentieth time that evening the two men shook hands."
@@ -59,3 +60,8 @@ def test_each_clone_is_more_like_its_own_reference_than_like_the_other() -> None
     clones = [judge.embed(cloner.say(TEXT, r, SAID)) for r in references]
     likeness = np.array(clones) @ np.array(spoken).T
     assert (likeness.diagonal() > likeness[:, ::-1].diagonal() + 0.05).all(), likeness
+
+
+def test_a_model_that_is_not_there_is_named_with_what_is() -> None:
+    with pytest.raises(FmAudioError, match="nowhere: .* give english_cloner or"):
+        load_cloner("nowhere")

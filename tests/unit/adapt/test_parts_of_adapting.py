@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from fm_audio.adapt.batches import WithReplay
+from fm_audio.adapt.ears import score
 from fm_audio.adapt.recordings import Source, agreement, gather, readable
 from fm_audio.adapt.watch import AVERAGED, TRAINED, Watch
 from fm_audio.audio import Audio
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.preparation.clip import normal_text
 from fm_audio.data.text.arpabet import Arpabet
-from fm_audio.evaluation.judge import Result
-from fm_audio.evaluation.metrics import Interval
+from fm_audio.evaluation.judge import Hearing, Result
+from fm_audio.evaluation.metrics import Edits, Interval, SentenceScore
 from fm_audio.training.brief import _warmed, fit
 from fm_audio.types import FmAudioError
 
@@ -139,8 +140,14 @@ def batch() -> SpeechBatch:
 
 
 def heard(wer: float, similarity: float) -> Result:
-    wrong = Interval(wer, 0.0, 1.0)
-    return Result("said", "", wrong, wrong, 0, 0, [], similarity=Interval(similarity, 0.0, 1.0))
+    wrong, edits = Interval(wer, 0.0, 1.0), Edits(10, round(10 * wer), 0, 0)
+    hearing = Hearing("", "", SentenceScore("", "", edits, edits, [], []), 1.0)
+    return Result("said", "", wrong, wrong, 0, 0, [hearing], similarity=Interval(similarity, 0.0, 1.0))
+
+
+def test_a_recogniser_that_runs_in_circles_counts_once() -> None:
+    assert score(heard(19.0, 0.7)) == score(heard(1.0, 0.7)) == pytest.approx(-0.3)
+    assert score(heard(0.2, 0.7)) == pytest.approx(0.5)
 
 
 def at(value: float) -> dict[str, Tensor]:

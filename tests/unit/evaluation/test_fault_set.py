@@ -12,7 +12,7 @@ import pytest
 import fm_audio
 from fm_audio.audio import Audio, load_audio
 from fm_audio.evaluation.clips import manifest_lines
-from fm_audio.evaluation.fault_set import FAULTS, Recording, broken, find_words, judge_all, load_recordings, rates, report
+from fm_audio.evaluation.fault_set import FAULTS, Recording, broken, judge_all, load_recordings, rates, report
 from fm_audio.evaluation.metrics import proportion_interval
 from fm_audio.evaluation.verify import Verifier
 from fm_audio.types import FmAudioError
@@ -75,15 +75,6 @@ def test_a_drift_needs_librosa_and_changes_the_second_half(recording: Recording)
     pytest.importorskip("librosa")
     drifted = broken("drift", recording, 0)
     assert heard(drifted)[:2] == [200, 300] and not {400, 500} & set(heard(drifted))
-
-
-def test_words_are_found_by_aligning_with_a_voice(tiny_voice: Path) -> None:
-    voice = fm_audio.load(tiny_voice)
-    spoken = voice.say_detailed("Hello there, my friend.", temperature=0.0)
-    found = find_words(voice, spoken.audio, "Hello there, my friend.")
-    assert [w.text for w in found] == [w.text for w in spoken.words]
-    assert all(a.end_seconds <= b.start_seconds for a, b in zip(found, found[1:], strict=False))
-    assert all(0 < w.start_seconds < w.end_seconds <= spoken.audio.seconds for w in found)
 
 
 @dataclass

@@ -14,8 +14,8 @@ import soundfile
 import fm_audio
 from fm_audio.audio import Audio
 from fm_audio.cli import NOT_AS_ASKED, main
+from fm_audio.evaluation import acoustics, recognisers, verify
 from fm_audio.evaluation import guard as guarded
-from fm_audio.evaluation import recognisers, verify
 from fm_audio.evaluation.guard import Guard, redrawn_seed
 from fm_audio.evaluation.recognisers import Heard
 from fm_audio.evaluation.sound import SoundLimits
@@ -141,6 +141,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     judge = Scripted(["hello there"])
     monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: judge)
     monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
+    monkeypatch.setattr(acoustics, "shipped_acoustics", lambda _: None)  # this voice says noise
     return judge
 
 
