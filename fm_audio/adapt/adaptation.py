@@ -1,6 +1,6 @@
 """One adaptation, from recordings to a folder: check, begin like the nearest speaker, train while judges listen, keep the best.
 
-base ─▶ grow (speaker row, symbols) ─▶ LoRA or all weights ─▶ fit ⇄ Watch ─▶ adapter | voice, card.md, listen.html
+base ─▶ grow (speaker row, symbols) ─▶ LoRA or all weights ─▶ fit ⇄ Watch ─▶ adapter | voice, card.md, listen.html, mels.png
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fm_audio.adapt.alignment import align
 from fm_audio.adapt.batches import Endless, WithReplay, once, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
-from fm_audio.adapt.folders import CARD, PAGE, becoming, require_new, write_voice
+from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_new, write_voice
 from fm_audio.adapt.growth import (
     MOST_MEGABYTES,
     USUAL_TARGETS,
@@ -33,6 +33,7 @@ from fm_audio.adapt.growth import (
 )
 from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
+from fm_audio.adapt.pictures import draw_mels
 from fm_audio.adapt.recordings import Source, gather
 from fm_audio.adapt.report import report_of
 from fm_audio.adapt.watch import Watch
@@ -234,4 +235,5 @@ class Run:
         }
         note = "Held-out sentences: no clip with these words was trained on."
         (folder / PAGE).write_text(page(f"{self.name}, {report['what']} of {self.base_name}", note, self.texts, columns), "utf-8")
+        draw_mels(folder / MELS, self.texts, columns, self.model.spec)
         (folder / CARD).write_text(card(report), encoding="utf-8")

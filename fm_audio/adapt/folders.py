@@ -16,7 +16,7 @@ from fm_audio.data.text.extended import Extended
 from fm_audio.types import FmAudioError
 from fm_audio.voices.find import SHIPPED, Entry
 
-CARD, PAGE = "card.md", "listen.html"
+CARD, PAGE, MELS = "card.md", "listen.html", "mels.png"
 
 
 def require_new(out: Path) -> None:

@@ -29,6 +29,7 @@ BEAM = 5
 TRANSFORMERS_PREFIX = "transformers:"
 WINDOW_SECONDS = 29.0  # a Whisper sees 30 s at once; the last one is left silent
 MEMORY_HZ = 50  # frames of a Whisper's encoder
+TOKENS_HZ, SPARE_TOKENS = 15, 20
 LONGEST_TOKENS = 224
 WEIGHED_TOGETHER = 16
 LEAST_PROBABILITY = 1e-9
@@ -92,6 +93,7 @@ class Whisper:
             "temperature": 0.0,
             "condition_on_previous_text": False,
             "compute_type": compute_type,
+            "tokens_a_second": TOKENS_HZ,
         }
 
     def transcribe(self, audio: Audio) -> str:
@@ -101,6 +103,7 @@ class Whisper:
             beam_size=BEAM,
             temperature=0.0,
             condition_on_previous_text=False,
+            max_new_tokens=_most_tokens(audio),
         )
         return " ".join(segment.text.strip() for segment in segments)
 
@@ -116,7 +119,7 @@ class Whisper:
         features = self.model.feature_extractor(resample(audio.samples, audio.sample_rate, SAMPLE_RATE))
         memory = self.model.encode(faster_whisper.audio.pad_or_trim(features))
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
-        [found] = self.model.model.generate(memory, [prompt], beam_size=BEAM, max_length=LONGEST_TOKENS)
+        [found] = self.model.model.generate(memory, [prompt], beam_size=BEAM, max_length=len(prompt) + _most_tokens(audio))
         text = tokenizer.decode(found.sequences_ids[0]).strip()
         seen = np.asarray(memory)[:, : math.ceil((audio.seconds + 1) * MEMORY_HZ)]
 
@@ -162,6 +165,11 @@ class TransformersRecogniser:
         if self.options and audio.seconds > 30:  # transformers reads longer audio only with timestamps
             extra["return_timestamps"] = True
         return str(self.pipeline(heard, **extra)["text"]).strip()
+
+
+def _most_tokens(audio: Audio) -> int:
+    """Of a window: more than anybody says in it, and few enough that a recogniser which runs in circles ends."""
+    return min(LONGEST_TOKENS - SPARE_TOKENS, round(SPARE_TOKENS + TOKENS_HZ * audio.seconds))
 
 
 @contextmanager
