@@ -23,6 +23,7 @@ from fm_audio.evaluation import voices_command
 
 if TYPE_CHECKING:
     from fm_audio.evaluation.guard import Guard
+    from fm_audio.voices import Voice
 
 NOT_AS_ASKED = 3
 
@@ -109,7 +110,8 @@ def _say(args: argparse.Namespace) -> int:
     from fm_audio.voices import load
 
     require_writable(args.output)
-    voice, guard = load(args.voice, args.device, args.adapter), _guard(args)
+    voice = load(args.voice, args.device, args.adapter)
+    guard = _guard(args, voice)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
     with _progress_bar("speaking") as progress:
         start = perf_counter()
@@ -168,20 +170,20 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
     checks.add_argument("--language", default="en", metavar="XX", help="two letters, for the judge (default: en)")
 
 
-def _guard(args: argparse.Namespace) -> Guard | None:
-    """The judge that was asked for, before anything is spoken."""
+def _guard(args: argparse.Namespace, voice: Voice | None = None) -> Guard | None:
+    """The judge that was asked for, before anything is spoken; of a voice, one that knows how it speaks."""
     candidates = getattr(args, "candidates", 1)
     if not args.verify and candidates == 1:
         return None
     import torch
 
-    from fm_audio.evaluation.acoustics import shipped_acoustics
+    from fm_audio.evaluation.acoustics import acoustics_of
     from fm_audio.evaluation.guard import Guard
     from fm_audio.evaluation.recognisers import load_recogniser
     from fm_audio.evaluation.verify import Verifier
 
     recogniser = load_recogniser(args.judge, args.language, torch.get_num_threads())
-    verifier = Verifier(recogniser, args.language, acoustics=shipped_acoustics(args.language))
+    verifier = Verifier(recogniser, args.language, acoustics=acoustics_of(voice) if voice else None)
     return Guard(verifier, args.redraws, candidates)
 
 

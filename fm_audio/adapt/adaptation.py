@@ -43,11 +43,13 @@ from fm_audio.checkpoint import instantiate
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.extended import Extended
 from fm_audio.evaluation.judge import Judges, Result
+from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice, load
 from fm_audio.voices.adapter import fingerprint, write_adapter
 from fm_audio.voices.find import Entry, find
 
+STRENGTHS = (0.75, 0.5, 0.25)  # shares of what was learned that are tried beside all of it
 MOST_STEPS = 2000  # where the judges stop and nobody said how many
 ENDLESS_STEPS = 10**9  # where the clock stops
 
@@ -127,6 +129,11 @@ def _require_end(settings: Settings, ears: Ears) -> None:
         )
 
 
+def _others(count: int) -> list[str]:
+    """Sentences unlike the recordings, to hear what is unlearned: of a list on which settings may be chosen."""
+    return list(load_protocol("harvard_dev30").sentences[:count])
+
+
 class Run:
     """The work itself, done when it is made; `write` and `report_of` tell of it."""
 
@@ -147,13 +154,14 @@ class Run:
         taken = align(every, self.model, None if reads is None else self.reads, self.end_hz)
         cuts = self.recordings.held_out[: settings.sentences]
         self.texts = [cut.supervisions[0].text for cut in cuts]
+        self.others = _others(len(cuts)) if settings.reads is None and source.language == "en" else []
         self.recorded = [self._sound(cut) for cut in cuts]
         self.judges = ears.judges([self._sound(cut) for cut in self.recordings.train[:REFERENCES]])
         self.base_speaks = settings.reads is None  # it cannot read another language
-        self.before = self.spoken(self.base_name) if self.base_speaks else None
+        self.before = self.spoken(self.base_name, [*self.texts, *self.others]) if self.base_speaks else None
         self._grow(reads, taken)
         self.watch = self._train(work)
-        assert self.watch.best is not None
+        self.strength = self.watch.strongest(STRENGTHS, self._weaker)
         self.watch.put(self.watch.weights)
         self.minutes = (perf_counter() - began) / 60
 
@@ -173,8 +181,15 @@ class Run:
         rate = self.model.spec.sample_rate
         return Audio(wave_of_cut(cut, rate), rate)
 
-    def spoken(self, name: str) -> list[Audio]:
-        return spoken(self.voice, self.texts, name, dict(self.settings.how or {}))
+    def spoken(self, name: str, texts: Sequence[str]) -> list[Audio]:
+        return spoken(self.voice, texts, name, dict(self.settings.how or {}))
+
+    def _weaker(self, share: float) -> dict[str, torch.Tensor]:
+        """The best weights with a share of what bends the base; what is the new voice's alone stays whole."""
+        best = self.watch.weights
+        if not self.settings.full:
+            return {name: share * w if ".lora_B." in name else w for name, w in best.items()}
+        return {name: self.first[name].lerp(w, share) if name in self.first else w for name, w in best.items()}
 
     def _grow(self, reads: Any, taken: list[Likened]) -> None:
         settings = self.settings
@@ -184,6 +199,9 @@ class Run:
         self.voice.speakers[self.name] = self.name
         if not settings.full:
             add_lora(self.model, list(layers), settings.rank, settings.seed)
+        tables = [f"{name}.new" for name in ("speaker", "text.embedding")]
+        named = self.model.named_parameters() if settings.full else ()
+        self.first = {name: p.detach().clone() for name, p in named if p.requires_grad and name not in tables}
         self.trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.mine = Endless(self.recordings.train, self.model, self.reads, settings.batch_seconds, settings.seed, self.end_hz)
         self.start = start_like(self.model, self.name, next(iter(self.mine)).to(settings.device), settings.seed)
@@ -211,10 +229,11 @@ class Run:
         return watch
 
     def _hear(self) -> Result:
-        return self.listen(self.name, self.spoken(self.name))
+        texts = [*self.texts, *self.others]
+        return self.listen(self.name, texts, self.spoken(self.name, texts))
 
-    def listen(self, who: str, sounds: Sequence[Audio]) -> Result:
-        return listen(who, self.texts, sounds, cast(Judges, self.judges), self.source.language)
+    def listen(self, who: str, texts: Sequence[str], sounds: Sequence[Audio]) -> Result:
+        return listen(who, texts, sounds, cast(Judges, self.judges), self.source.language)
 
     def write(self, folder: Path, report: dict[str, Any]) -> None:
         """Adapter or voice, page and card; `report` gets its size."""
@@ -230,7 +249,7 @@ class Run:
         after = spoken(adapted, self.texts, self.name, dict(settings.how or {}))
         columns = {
             "recorded": self.recorded,
-            **({f"base ({self.base_name})": self.before} if self.before else {}),
+            **({f"base ({self.base_name})": self.before[: len(self.texts)]} if self.before else {}),
             self.name: after,
         }
         note = "Held-out sentences: no clip with these words was trained on."

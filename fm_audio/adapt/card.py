@@ -56,7 +56,8 @@ def _how(report: Mapping[str, Any]) -> str:
         f"{trained['parameters']:,} numbers trained, {rank}{replay}{trained['steps']} steps in {trained['minutes']:.1f} minutes "
         f"on {trained['device']} with {trained['threads']} threads, checks included. "
         f"It began as the base's speaker `{trained['start']}`, with a held-out loss of {trained['loss_at_start']:.3f}. "
-        f"Kept: the weights {chosen['weights']} after step {chosen['step']}, {who}."
+        f"Kept: the weights {chosen['weights']} after step {chosen['step']}, {who}, {100 * chosen['strength']:.0f} % of the way "
+        "from the base."
     )
 
 
@@ -66,11 +67,15 @@ def _measured(report: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|",
         *(_row(row) for row in report["figures"]),
         "",
-        f"{report['sentences']} held-out sentences, each said alone; 95 % bootstrap intervals over sentences.",
+        f"{report['sentences']} held-out sentences{_others(report['others'])}, each said alone; 95 % bootstrap intervals.",
     ]
     rows.append(f"Judges: {report['judges']}." if report["judges"] else f"Nobody listened: {report['missing']}.")
     rows.append(report["forgotten"])
     return rows
+
+
+def _others(count: int) -> str:
+    return f" and, but for the recordings, {count} of `harvard_dev30`" if count else ""
 
 
 def _row(row: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fm_audio.adapt.ears import figures
-from fm_audio.adapt.watch import AVERAGED, TRAINED
+from fm_audio.adapt.watch import AVERAGED, TRAINED, Seen
 from fm_audio.voices.find import SHIPPED
 
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ def report_of(run: Run, command: str) -> dict[str, Any]:
             "report": run.recordings.report.lines(),
         },  # fmt: skip
         "training": training,
-        "chosen": {"step": best.step, "weights": best.kind},
+        "chosen": {"step": best.step, "weights": best.kind, "strength": best.strength},
         "figures": _figures(run),
         "looks": [seen.as_dict() for seen in run.watch.seen],
         "sentences": len(run.texts),
+        "others": len(run.others),
         "judges": _judges(run),
         "missing": run.ears.missing,
         "forgotten": _forgotten(run),
@@ -58,20 +59,27 @@ def _base_name(run: Run) -> str:
 def _figures(run: Run) -> list[dict[str, Any]]:
     """Rows of the card's table: recordings, base, both kinds of weights at the step that was kept, what the base became."""
     rows: list[dict[str, Any]] = []
+    every = [*run.texts, *run.others]
     if run.judges is not None:
-        rows.append({"who": "the recordings", **figures(run.listen("recorded", run.recorded))})
+        rows.append({"who": "the recordings", **figures(run.listen("recorded", run.texts, run.recorded))})
         if run.before is not None:
-            rows.append({"who": f"base voice {run.base_name}, before", **figures(run.listen("before", run.before))})
+            rows.append({"who": f"base voice {run.base_name}, before", **figures(run.listen("before", every, run.before))})
     best = run.watch.best
     assert best is not None
+    if best.strength != 1:
+        rows.append(_row(run, best, f"at strength {best.strength:g}"))
     for kind in (AVERAGED, TRAINED):
         seen = next(s for s in run.watch.seen if s.step == best.step and s.kind == kind)
-        row = {k: v for k, v in seen.as_dict().items() if k not in ("step", "weights")}
-        rows.append({"who": f"{run.name}, weights {kind}", **row})
+        rows.append(_row(run, seen, f"weights {kind}"))
     if run.settings.full and run.base_speaks and run.judges is not None:
-        after = run.listen("after", run.spoken(run.base_name))
+        after = run.listen("after", every, run.spoken(run.base_name, every))
         rows.append({"who": f"base voice {run.base_name}, after", **figures(after)})
     return rows
+
+
+def _row(run: Run, seen: Seen, what: str) -> dict[str, Any]:
+    made = {k: v for k, v in seen.as_dict().items() if k not in ("step", "weights", "strength")}
+    return {"who": f"{run.name}, {what}", **made}
 
 
 def _judges(run: Run) -> str:

@@ -24,10 +24,21 @@ class Seen:
     kind: str
     loss: float
     result: Result | None = None
+    strength: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         heard = figures(self.result) if self.result is not None else {}
-        return {"step": self.step, "weights": self.kind, "held_out_loss": round(self.loss, 4), **heard}
+        made = {"step": self.step, "weights": self.kind, "strength": self.strength}
+        return {**made, "held_out_loss": round(self.loss, 4), **heard}
+
+    def line(self) -> str:
+        """For people."""
+        said = f"held-out loss {self.loss:.3f}"
+        if self.result is not None:
+            said += f", word error {100 * self.result.wer.value:.1f} %"
+            if self.result.similarity is not None:
+                said += f", similarity {self.result.similarity.value:.3f}"
+        return said
 
 
 @dataclass
@@ -61,6 +72,27 @@ class Watch:
         looks = len({s.step for s in self.seen if self.best is not None and s.step > self.best.step})
         return self.early and looks >= self.patience
 
+    def strongest(self, strengths: Sequence[float], weaker: Callable[[float], Mapping[str, Tensor]]) -> float:
+        """The share of what was learned that the judges like best, the greatest of equals; its weights are kept from then on.
+
+        `weaker` gives the best weights at a share of 0 to 1: weights between two models forget less than the second (Wortsman et
+        al. 2022, arXiv 2109.01903). Without judges everything is kept.
+        """
+        assert self.best is not None
+        if not self.early or self.hear is None or self.best.result is None:
+            return 1.0
+        strength, weights = 1.0, self.weights
+        for share in strengths:
+            lesser = weaker(share)
+            self.put(lesser)
+            seen = Seen(self.best.step, self.best.kind, self.loss(), self.hear(), share)
+            self.seen.append(seen)
+            self.tell(f"strength {share:g}: {seen.line()}")
+            if self._better(seen):
+                self.best, strength, weights = seen, share, lesser
+        self.weights = weights
+        return strength
+
     def put(self, weights: Mapping[str, Tensor]) -> None:
         """Load trainable weights by name."""
         named = dict(self.model.named_parameters())
@@ -87,11 +119,4 @@ class Watch:
         return float(total) / sum(len(batch) for batch in self.batches)
 
     def _line(self, step: int) -> str:
-        parts = []
-        for kind in (AVERAGED, TRAINED):
-            s = self.last(kind)
-            heard = "" if s.result is None else f", word error {100 * s.result.wer.value:.1f} %"
-            if s.result is not None and s.result.similarity is not None:
-                heard += f", similarity {s.result.similarity.value:.3f}"
-            parts.append(f"{kind}: held-out loss {s.loss:.3f}{heard}")
-        return f"step {step}: " + "; ".join(parts)
+        return f"step {step}: " + "; ".join(f"{kind}: {self.last(kind).line()}" for kind in (AVERAGED, TRAINED))

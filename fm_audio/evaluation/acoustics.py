@@ -1,6 +1,7 @@
-"""Does each word last as long, and sound as much like the text, as an acoustic model expects? Evidence without a recogniser.
+"""Does each word last as long, and sound as much like the text, as the voice's own model expects? Evidence without a recogniser.
 
-The text is laid along the recording by `Aligner`, under the speaker of its model that fits best. A word that was left out or cut
+The text is laid along the recording by `Aligner`, as the speaker is expected to say it, so this is for speakers whom the model
+knows: of strangers it refuses nearly all. A word that was left out or cut
 leaves its symbols hardly any frames; words that nobody asked for stretch a symbol or fill a pause; a garbled word is far from the
 mean mel. Recognisers, which know what people say, like to mend just these.
 """
@@ -18,6 +19,7 @@ from fm_audio.bandwidth import fill_above, spectrum_end_hz
 from fm_audio.data.text.sentences import split_sentences
 from fm_audio.evaluation.sound import Fault
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
+from fm_audio.voices import Voice
 from fm_audio.voices.aligner import Aligner, Sentence, sentence_of
 
 WINDOW_SECONDS = 0.15
@@ -44,7 +46,7 @@ class AcousticLimits:
     anywhere_unlike: float = 0.3  # the same of any 0.15 s
     loud_pause_seconds: float = 0.2  # of a pause, as loud as speech
     usual: float = 0.7
-    too_odd: float = 1.0
+    too_odd: float = 1.4
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,11 @@ class Evidence:
 
 
 class Acoustics:
-    """`aligner` knows the language; `limits` what passes."""
+    """`speaker` is one of those of the aligner's model, by name; `limits` what passes. Raises FmAudioError for strangers."""
 
-    def __init__(self, aligner: Aligner, limits: AcousticLimits | None = None):
+    def __init__(self, aligner: Aligner, speaker: str, limits: AcousticLimits | None = None):
         self.aligner, self.limits = aligner, limits or AcousticLimits()
+        self.speaker = int(aligner.model.speaker_index([speaker])[0])
 
     def faults(self, audio: Audio, text: str) -> list[Fault]:
         """One fault where the recording is too odd for its text, with its oddest word; none otherwise. Raises as `evidence`."""
@@ -86,7 +89,7 @@ class Acoustics:
         wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, model.spec.sample_rate))
         mel = model.spec.log_mel(wave[None].to(model.speaker.weight.device))[0]
         mel = fill_above(mel, model.spec, spectrum_end_hz(mel, model.spec))
-        found = self.aligner.aligned(mel, sentences, self.aligner.nearest([(mel, sentences)]))
+        found = self.aligner.aligned(mel, sentences, self.speaker)
         durations, unlike = found.durations.cpu().numpy(), found.unlike.cpu().numpy()
         pauses = np.array([not model.frontend.symbols[i][0].isalpha() for s in sentences for i in s.ids])
         pace = np.log(durations) - found.log_expected.cpu().numpy()
@@ -129,10 +132,7 @@ def _words(sentences: Sequence[Sentence]) -> list[tuple[str, int, int]]:
     return words
 
 
-def shipped_acoustics(language: str) -> Acoustics | None:
-    """By the default voice that ships, for the language that it speaks; None for others."""
-    if language != "en":
-        return None
-    from fm_audio.voices import load
-
-    return Acoustics(Aligner(load().model))
+def acoustics_of(voice: Voice, name: str | None = None) -> Acoustics | None:
+    """For a voice of a model, its default one if none is named; None for adapters, whose layers the alignment does not wear."""
+    speaker = voice.speakers[name or voice.name]
+    return None if speaker in voice.model.adapters else Acoustics(Aligner(voice.model), speaker)

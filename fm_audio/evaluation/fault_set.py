@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from fm_audio.audio import Audio, load_audio
-from fm_audio.evaluation.acoustics import Acoustics
+from fm_audio.evaluation.acoustics import acoustics_of
 from fm_audio.evaluation.clips import manifest_lines
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, proportion_interval, timed
@@ -251,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     try:
         voice = load(given.voice)
-        verifier = Verifier(load_recogniser(given.judge, "en", given.threads), acoustics=Acoustics(Aligner(voice.model)))
+        verifier = Verifier(load_recogniser(given.judge, "en", given.threads), acoustics=acoustics_of(voice))
         speaker = None if given.no_speaker else SpeakerJudge()
         recordings = load_recordings(given.manifest, voice, given.clips, given.half, given.skip)
     except FmAudioError as e:

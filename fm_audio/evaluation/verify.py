@@ -146,7 +146,7 @@ class Verifier:
     def _misfits(self, audio: Audio, text: str) -> tuple[list[Fault], tuple[str, ...]]:
         """Where the sound does not fit the text, and why that was not looked at."""
         if self.acoustics is None:
-            return [], ("misfit: there is no acoustic model of the language",)
+            return [], ("misfit: no acoustic model knows the speaker",)
         try:
             return self.acoustics.faults(audio, text), ()
         except FmAudioError as e:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from fm_audio.audio import Audio, load_audio, resample
 from fm_audio.cli import main
-from fm_audio.evaluation import acoustics, recognisers, speaker, verify
+from fm_audio.evaluation import recognisers, speaker, verify
 from fm_audio.evaluation.guard import Guard, clone
 from fm_audio.evaluation.sound import SoundLimits
 from fm_audio.evaluation.verify import Verifier
@@ -200,7 +200,6 @@ def test_the_command_ranks_candidates(
 ) -> None:
     monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: Scripted("it", "say it"))
     monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
-    monkeypatch.setattr(acoustics, "shipped_acoustics", lambda _: None)  # this model says noise
     monkeypatch.setattr(speaker, "installed_judge", lambda: None)
     arguments = ["clone", "Say it.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model), "--json"]
     assert main([*arguments, "-o", str(tmp_path / "x.wav"), "--steps", "1", "--candidates", "2", "--redraws", "0"]) == 0

@@ -50,8 +50,9 @@ def test_a_run_stops_when_nothing_gets_better(
     options = ["--look-every", "2", "--patience", "2", "--sentences", "2", "--rank", "2", "--precision", "32-true"]
     assert main([*command, *options]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["chosen"] == {"step": 2, "weights": "averaged"} and report["training"]["steps"] == 6
-    assert [look["step"] for look in report["looks"]] == [2, 2, 4, 4, 6, 6]
+    assert report["chosen"] == {"step": 2, "weights": "averaged", "strength": 1.0} and report["training"]["steps"] == 6
+    assert [look["step"] for look in report["looks"]] == [2, 2, 4, 4, 6, 6, 2, 2, 2]
+    assert [look["strength"] for look in report["looks"]] == [1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
     who = [row["who"] for row in report["figures"]]
     assert who == ["the recordings", "base voice anna, before", "carl, weights averaged", "carl, weights as trained"]
     assert all(row["similarity"]["value"] == pytest.approx(1) and "word_error_rate" in row for row in report["figures"])

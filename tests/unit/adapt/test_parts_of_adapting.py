@@ -145,6 +145,15 @@ def heard(wer: float, similarity: float) -> Result:
     return Result("said", "", wrong, wrong, 0, 0, [hearing], similarity=Interval(similarity, 0.0, 1.0))
 
 
+def test_the_share_that_the_judges_like_best_is_kept() -> None:
+    toy = Toy()
+    judged = {2.0: heard(0.5, 0.8), 1.5: heard(0.4, 0.8), 1.0: heard(0.2, 0.7), 0.5: heard(0.2, 0.6)}
+    watch = Watch(toy, [batch()], torch.device("cpu"), lambda: judged[toy.weight.item()], early=True, tell=lambda _: None)
+    watch(10, at(2.0), at(2.0))
+    assert watch.strongest((0.75, 0.5, 0.25), lambda share: {"weight": share * watch.weights["weight"]}) == 0.5
+    assert watch.weights["weight"] == 1.0 and watch.best is not None and watch.best.strength == 0.5
+
+
 def test_a_recogniser_that_runs_in_circles_counts_once() -> None:
     assert score(heard(19.0, 0.7)) == score(heard(1.0, 0.7)) == pytest.approx(-0.3)
     assert score(heard(0.2, 0.7)) == pytest.approx(0.5)

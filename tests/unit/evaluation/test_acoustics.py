@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fm_audio
 from fm_audio.audio import Audio, load_audio
-from fm_audio.evaluation.acoustics import KINDS, Acoustics, shipped_acoustics
+from fm_audio.evaluation.acoustics import KINDS, Acoustics, acoustics_of
 from fm_audio.evaluation.verify import Verifier
 from fm_audio.types import FmAudioError
 
@@ -20,7 +21,7 @@ RATE = 24_000
 
 @pytest.fixture(scope="module")
 def acoustics() -> Acoustics:
-    found = shipped_acoustics("en")
+    found = acoustics_of(fm_audio.load("kathleen"))
     assert found is not None
     return found
 
@@ -75,7 +76,7 @@ def test_the_verdict_of_a_judge_who_hears_what_he_expects_counts_it(
 
     bad = Audio(dropped(audio.samples, *spans["evening"]), RATE)
     with_it, without = (Verifier(Polite(), acoustics=a).judge(bad, SAID) for a in (acoustics, None))  # type: ignore[arg-type]
-    assert without.ok and "misfit: there is no acoustic model of the language" in without.unchecked
+    assert without.ok and "misfit: no acoustic model knows the speaker" in without.unchecked
     assert [f.kind for f in with_it.faults] == ["misfit"] and not with_it.unchecked
 
 
@@ -84,5 +85,7 @@ def test_a_text_that_does_not_fit_into_the_sound_is_said_to_be_unchecked(acousti
         acoustics.faults(audio, SAID * 20)
 
 
-def test_other_languages_have_no_acoustics_that_ship() -> None:
-    assert shipped_acoustics("de") is None
+def test_an_adapter_has_none(make_adapter: Callable[..., Path], tiny_voice: Path) -> None:
+    voice = fm_audio.load(tiny_voice)
+    voice.add_adapter(make_adapter("carl"))
+    assert acoustics_of(voice, "carl") is None and acoustics_of(voice, "anna") is not None

@@ -141,7 +141,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     judge = Scripted(["hello there"])
     monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: judge)
     monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
-    monkeypatch.setattr(acoustics, "shipped_acoustics", lambda _: None)  # this voice says noise
+    monkeypatch.setattr(acoustics, "acoustics_of", lambda _: None)  # this voice says noise
     return judge
 
 
