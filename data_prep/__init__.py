@@ -11,4 +11,5 @@ example. A mistake that you can mend ends with exit code 2 and one line that say
 
 Corpora: ljspeech, vctk, libritts, librispeech, custom (your own folder), asterisk_prompts, taught (a local teacher reads your
 sentences), synthetic (tiny, for tests). `shar` packs cuts and audio into tar shards for streaming.
+pronunciations, verses and phrases make pairs of texts instead, for tasks that write text.
 """

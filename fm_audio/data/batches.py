@@ -1,8 +1,9 @@
-"""What a speech corpus hands to a task: one padded batch, on the host."""
+"""What a corpus hands to a task: one padded batch, on the host."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,5 +35,24 @@ class SpeechBatch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> SpeechBatch:
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **moved)
+        return replace(self, **_moved(self, device))
+
+
+@dataclass
+class TextBatch:
+    """b texts and what they answer, as ids padded with 0 (`fm_audio.data.text.vocabulary`); no sources for free writing."""
+
+    target: Int[Tensor, "b m"]
+    target_mask: Bool[Tensor, "b m"]
+    source: Int[Tensor, "b k"] | None = None
+    source_mask: Bool[Tensor, "b k"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def to(self, device: torch.device | str) -> TextBatch:
+        return replace(self, **_moved(self, device))
+
+
+def _moved(batch: SpeechBatch | TextBatch, device: torch.device | str) -> dict[str, Any]:
+    return {f.name: getattr(batch, f.name).to(device) for f in fields(batch) if isinstance(getattr(batch, f.name), Tensor)}

@@ -17,7 +17,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fm_audio.audio import AudioSpec
-from fm_audio.flow.time_law import uniforms
 from fm_audio.types import FmAudioError, Frames, Mask
 
 COSINES = 4
@@ -39,7 +38,8 @@ class VoicePerturbation:
     def __call__(self, mel: Frames, mask: Mask, spec: AudioSpec, generator: torch.Generator | None = None) -> Frames:
         """Normalised log-mel (b n bands) and mask (b n) -> the same, one voice and colour an item; padding as before."""
         b, device = len(mel), mel.device
-        drawn = [uniforms(b, False, generator, device) for _ in range(2 + 2 * COSINES)]
+        at = generator.device if generator is not None else torch.device("cpu")
+        drawn = [torch.rand(b, generator=generator, device=at, dtype=torch.float64).to(device) for _ in range(2 + 2 * COSINES)]
         changed, twist, dice = drawn[0] < self.share, 2 * drawn[1] - 1, torch.stack(drawn[2:], 1)
         factors = torch.where(changed, (1 + self.warp) ** twist, 1.0)
         moved = warped(mel, factors, spec)

@@ -9,18 +9,17 @@ and goes on behind them without opening their audio. Clips that cannot be used a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import lightning
-from torch.utils.data import DataLoader
 
 from fm_audio.audio import AudioSpec
-from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.clips import SpeechDataset
 from fm_audio.data.cuts import is_shar, load_cuts
+from fm_audio.data.loader import Batches, Loader, Position, SizedLoader, position_of
 from fm_audio.data.sampling import BucketPlan
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.types import FmAudioError
@@ -30,58 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SPARE_CLIPS = 16  # one of these stands in when a whole batch is unreadable, so that no rank is left waiting
-
-
-Position = Callable[[], tuple[int, int]]  # the epoch, and how many of its batches are done
-
-
-class _Batches:
-    """What a DataLoader takes as its sampler: lists of cuts, from where the position says."""
-
-    def __init__(self, epoch: Callable[[int], Iterable[Any]], position: Position) -> None:
-        self.epoch, self.position = epoch, position
-
-    def __iter__(self) -> Iterator[Any]:
-        epoch, done = self.position()
-        return islice(iter(self.epoch(epoch)), done, None)
-
-
-class SpeechLoader:
-    """Batches of the epoch at hand, from the first that is not done. The position is asked for at the first batch, not before,
-    because a trainer that resumes settles its counters only then."""
-
-    def __init__(self, dataset: SpeechDataset, batches: _Batches, workers: int, identity: dict[str, Any]) -> None:
-        self.identity = identity
-        self._loader = DataLoader(
-            dataset,
-            sampler=batches,
-            batch_size=None,
-            num_workers=workers,
-            persistent_workers=workers > 0,  # type: ignore[arg-type]
-        )
-
-    def __iter__(self) -> Iterator[SpeechBatch]:
-        yield from self._loader
-
-    def state_dict(self) -> dict[str, Any]:
-        """What must not change if a resumed run is to see the same batches."""
-        return dict(self.identity)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        changed = {k: (state.get(k), v) for k, v in self.identity.items() if state.get(k) != v}
-        if changed:
-            log.warning("the corpus or its batching changed since the checkpoint, batches will differ (then, now): %s", changed)
-
-
-class SizedSpeechLoader(SpeechLoader):
-    """With a known number of batches in each epoch; streamed corpora have none."""
-
-    def __init__(self, dataset: SpeechDataset, batches: _Batches, workers: int, identity: dict[str, Any]) -> None:
-        super().__init__(dataset, batches, workers, identity)
-        self._length = int(identity["batches"])
-
-    def __len__(self) -> int:
-        return self._length
 
 
 class SpeechDataModule(lightning.LightningDataModule):
@@ -140,7 +87,7 @@ class SpeechDataModule(lightning.LightningDataModule):
     def streamed(self) -> bool:
         return is_shar(self.cuts_paths[0])
 
-    def train_dataloader(self) -> SpeechLoader:
+    def train_dataloader(self) -> Loader:
         if self.streamed:
             return self._stream()
         trainer = self._trainer()
@@ -148,7 +95,7 @@ class SpeechDataModule(lightning.LightningDataModule):
             self._cuts, True, self._position, trainer.world_size if trainer else 1, trainer.global_rank if trainer else 0
         )
 
-    def val_dataloader(self) -> SpeechLoader | list:
+    def val_dataloader(self) -> Loader | list:
         if not self._validation:
             return []
         trainer = self._trainer()
@@ -156,9 +103,7 @@ class SpeechDataModule(lightning.LightningDataModule):
             self._validation, False, lambda: (0, 0), trainer.world_size if trainer else 1, trainer.global_rank if trainer else 0
         )
 
-    def loader(
-        self, cuts: Sequence[Cut], shuffle: bool, position: Position, world_size: int = 1, rank: int = 0
-    ) -> SizedSpeechLoader:
+    def loader(self, cuts: Sequence[Cut], shuffle: bool, position: Position, world_size: int = 1, rank: int = 0) -> SizedLoader:
         """A loader that starts at `position() -> (epoch, batches done)`; for training loops without a trainer."""
         plan = replace(self._plan, seconds=tuple(c.duration for c in cuts), shuffle=shuffle, world_size=world_size)
         dataset = self._dataset(self.cache, cuts[:SPARE_CLIPS])
@@ -167,9 +112,9 @@ class SpeechDataModule(lightning.LightningDataModule):
         def epoch(number: int) -> Iterator[list[Cut]]:
             return ([cuts[i] for i in batch] for batch in plan.epoch(number, rank))
 
-        return SizedSpeechLoader(dataset, _Batches(epoch, position), self.workers, identity)
+        return SizedLoader(dataset, Batches(epoch, position), self.workers, identity)
 
-    def _stream(self) -> SpeechLoader:
+    def _stream(self) -> Loader:
         """Shar: Lhotse's own dynamic bucketing over the stream; done batches are drawn again but not decoded."""
         from lhotse.dataset import DynamicBucketingSampler
 
@@ -191,23 +136,16 @@ class SpeechDataModule(lightning.LightningDataModule):
             return sampler
 
         dataset = self._dataset(False, list(islice(iter(cuts), SPARE_CLIPS)))
-        return SpeechLoader(
-            dataset, _Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed}
-        )
+        return Loader(dataset, Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed})
 
     def _dataset(self, cache: bool, spare: Sequence[Cut]) -> SpeechDataset:
-        return SpeechDataset(
-            self.spec, self.frontend, cache, spare=spare, pitch=self.pitch, fill_above_hz=self.fill_above_hz
-        )
+        return SpeechDataset(self.spec, self.frontend, cache, spare=spare, pitch=self.pitch, fill_above_hz=self.fill_above_hz)
 
     def _trainer(self) -> Any:
         return getattr(self, "trainer", None)
 
     def _position(self) -> tuple[int, int]:
-        trainer = self._trainer()
-        if trainer is None:
-            return 0, 0
-        return trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.current.processed
+        return position_of(self._trainer())
 
     def _fits(self, cut: Cut) -> bool:
         return self.min_seconds <= cut.duration <= self.max_seconds

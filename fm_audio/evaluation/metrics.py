@@ -118,10 +118,16 @@ def _said_twice(got: list[str], chunks: list[Any]) -> list[str]:
 
 def rate_interval(edits: Sequence[Edits], draws: int = 10_000, seed: int = 0, confidence: float = 0.95) -> Interval:
     """Error rate over sentences with its bootstrap interval. The same seed gives the same interval."""
-    errors = np.array([e.total for e in edits], dtype=np.float64)
-    units = np.array([e.units for e in edits], dtype=np.float64)
-    picks = _picks(len(edits), draws, seed)
-    return _interval(errors.sum() / units.sum(), errors[picks].sum(1) / units[picks].sum(1), confidence)
+    return ratio_interval([e.total for e in edits], [e.units for e in edits], draws, seed, confidence)
+
+
+def ratio_interval(
+    parts: Sequence[float], wholes: Sequence[float], draws: int = 10_000, seed: int = 0, confidence: float = 0.95
+) -> Interval:
+    """Σ parts / Σ wholes with its bootstrap interval; part and whole of an item are drawn together."""
+    above, below = (np.asarray(values, dtype=np.float64) for values in (parts, wholes))
+    picks = _picks(len(above), draws, seed)
+    return _interval(above.sum() / below.sum(), above[picks].sum(1) / below[picks].sum(1), confidence)
 
 
 def difference_interval(

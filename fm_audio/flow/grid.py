@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from fm_audio.flow.time_law import TimeLaw
 from fm_audio.types import FmAudioError
 
 
@@ -113,3 +114,13 @@ class Custom:
             fits = len(self.times) - 1
             raise FmAudioError(f"Custom grid: {steps} steps asked of {len(self.times)} times; set steps to {fits}.")
         return torch.tensor(self.times, dtype=torch.float64)
+
+
+class Quantile:
+    """The quantiles i / steps of a time law: as many steps where training looked more."""
+
+    def __init__(self, law: TimeLaw) -> None:
+        self.law = law
+
+    def __call__(self, steps: int) -> Tensor:
+        return _pinned(self.law.quantile(_even(steps)).double())

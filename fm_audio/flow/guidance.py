@@ -19,7 +19,9 @@ from fm_audio.flow.path import Path, data_from_velocity
 from fm_audio.flow.sampling import Sampling
 from fm_audio.types import Cond, Frames, Mask, Times
 
-Velocity = Callable[[Tensor, Tensor, Tensor, Cond], Tensor]  # (x_t (b n d), t (b,), mask (b n), cond) -> v (b n d)
+# (x_t (b n d), t (b,), mask (b n), cond) -> prediction (b n k), and last the previous estimate (b n d) where there is `estimate`
+Predict = Callable[..., Tensor]
+ToVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # (prediction (b n k), x_t, t) -> v (b n d)
 
 
 @dataclass(frozen=True)
@@ -45,39 +47,65 @@ def drop_conditions(
 class GuidedField:
     """Sampling: the velocity field a solver follows, conditional and null rows packed in one doubled batch.
 
-    Outside of the interval, and for w = 1, one plain forward is made. `forwards` counts what was run, a doubled batch as two.
-    Several nulls come in the order of their times, the last one until 1.
+    What is guided is what the port predicts: velocities, or the logits of tokens, whose guided estimate then stays among the
+    tokens. Outside of the interval, and for w = 1, one plain forward is made. `forwards` counts what was run, a doubled batch as
+    two. Several nulls come in the order of their times, the last one until 1. `prediction` is what was predicted last, guided
+    where guidance holds; with `estimate`, the data it stands for are what the next call is told (`previous`, zeros at first).
     """
 
     def __init__(
         self,
-        velocity: Velocity,
+        predict: Predict,
         mask: Mask,
         cond: Cond,
         sampling: Sampling,
         path: Path,
         null: Cond | Sequence[Null] | None = None,
+        velocity: ToVelocity | None = None,
+        estimate: ToVelocity | None = None,
     ) -> None:
-        self.velocity, self.mask, self.cond, self.path = velocity, mask, cond, path
+        """`velocity` turns a prediction into a velocity; without it, predictions are velocities. `estimate` turns one into the
+        data x1 (b n d) that a self-conditioned `predict` wants to be told."""
+        self.predict, self.mask, self.cond, self.path = predict, mask, cond, path
+        self.velocity: ToVelocity = velocity or (lambda prediction, x, t: prediction)
         self.w, self.rescale = sampling.guidance, sampling.guidance_rescale
         self.low, self.high = sampling.guidance_interval
         self.nulls = [Null(null or cond.null())] if null is None or isinstance(null, Cond) else list(null)
         self.forwards = 0
+        self.estimate = estimate
+        self.previous: Tensor | None = None
+        self.prediction: Tensor | None = None
 
     def __call__(self, x: Frames, t: Times) -> Frames:
         inside = (t >= self.low) & (t <= self.high)  # b
         if self.w == 1.0 or not inside.any():
             self.forwards += 1
-            return self.velocity(x, t, self.mask, self.cond)
+            plain = self._predicted(x, t, self.mask, self.cond)
+            self._remember(plain, x, t)
+            return self.velocity(plain, x, t)
         self.forwards += 2
         null, w = self._null_at(t)
         both = Cond.stack(self.cond, null)
-        packed = self.velocity(torch.cat([x, x]), torch.cat([t, t]), torch.cat([self.mask, self.mask]), both)
-        v_cond, v_null = packed.chunk(2)
-        v = v_null + w * (v_cond - v_null)
+        packed = self._predicted(torch.cat([x, x]), torch.cat([t, t]), torch.cat([self.mask, self.mask]), both)
+        plain, null_prediction = packed.chunk(2)
+        guided = null_prediction + w * (plain - null_prediction)
+        self._remember(torch.where(inside.view(-1, 1, 1), guided, plain), x, t)
+        v = self.velocity(guided, x, t)
+        v_cond = self.velocity(plain, x, t)
         if self.rescale > 0.0:
             v = rescaled(v, v_cond, x, t, self.mask, self.path, self.rescale)
         return torch.where(inside.view(-1, 1, 1), v, v_cond)
+
+    def _predicted(self, x: Frames, t: Times, mask: Mask, cond: Cond) -> Tensor:
+        if self.estimate is None:
+            return self.predict(x, t, mask, cond)
+        previous = torch.zeros_like(x) if self.previous is None else torch.cat([self.previous] * (len(x) // len(self.previous)))
+        return self.predict(x, t, mask, cond, previous)
+
+    def _remember(self, prediction: Tensor, x: Frames, t: Times) -> None:
+        self.prediction = prediction
+        if self.estimate is not None:
+            self.previous = self.estimate(prediction, x, t)
 
     def _null_at(self, t: Times) -> tuple[Cond, float | Tensor]:
         """Each item's null condition, and its w (b 1 1) where the strengths differ."""

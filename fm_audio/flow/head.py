@@ -2,6 +2,9 @@
 
     loss     t ~ time law,  x0 ~ N(0, I),  x_t = point(x0, x1, t),  E |head(x_t, t, cond) - dx_t/dt|^2
     sample   x0 -> x1 by dx/dt = head(x, t, cond)                    (Lipman et al. 2023, equations 9 and 1)
+
+A port may ask for self-conditioning (Chen et al. 2023, "Analog bits", section 3.2): the head is then told its own estimate of the
+data, in sampling the last one, in training one from an earlier, noisier point of the same path with the same noise.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from fm_audio.flow.coupling import Coupling, Independent
@@ -17,8 +21,13 @@ from fm_audio.flow.guidance import GuidedField, Null, drop_conditions
 from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
 from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.solver import Field
 from fm_audio.flow.time_law import TimeLaw, Uniform
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, Times
+
+# Self-conditioning in training: from how long before t at most, and how often and far the estimate is moved.
+EARLIER = 0.2
+MOVED_SHARE, MOVED_BY = 0.3, 0.1
 
 
 class FlowHead(nn.Module):
@@ -70,28 +79,78 @@ class FlowHead(nn.Module):
                 x0 = x0 + x0_mean.detach().float().masked_fill(pads, 0.0)
             x_t = point(self.path, x0, x1, t)
         cond = drop_conditions(cond, x1.shape[0], self.condition_drop, x1.device, generator)
-        h = self._hidden(x_t, t, mask, cond, port)
+        previous = self._earlier_estimate(x0, x1, t, mask, cond, port, generator)
+        h = self._hidden(x_t, t, mask, cond, port, previous)
         with torch.autocast(x1.device.type, enabled=False):
             counted = mask if scored is None else scored & mask
             return self.ports[port].loss(h.float(), x0, x1, t, self.path, counted)  # type: ignore[operator]
 
+    @torch.no_grad()
+    def _earlier_estimate(
+        self, x0: Frames, x1: Frames, t: Times, mask: Mask, cond: Cond, port: str, generator: torch.Generator | None
+    ) -> Frames | None:
+        """What self-conditioning tells in training: for some items the estimate from up to EARLIER before t, sometimes moved a
+        little (so that errors of its own are no surprise), zeros for the others. None where the port does not ask."""
+        share = self._self_conditioned(port)
+        if share == 0.0:
+            return None
+        at = generator.device if generator is not None else torch.device("cpu")
+        told, back, moved = torch.rand(3, len(t), generator=generator, device=at).to(t.device)
+        some = (told < share).nonzero().flatten()
+        rows = some if len(some) else torch.zeros(1, dtype=torch.long, device=t.device)  # every rank goes forward equally often
+        with torch.autocast(x1.device.type, enabled=False):
+            earlier = (t - EARLIER * back).clamp(min=0.0)[rows]
+            x = point(self.path, x0[rows], x1[rows], earlier)
+        prediction = self.predict(x, earlier, mask[rows], cond.rows(rows), port)
+        found = self._estimate(prediction, x, earlier, mask[rows], port)
+        size = MOVED_BY * (moved[rows] < MOVED_SHARE).view(-1, 1, 1)
+        found = (found + size * noise_like(found, generator)).masked_fill(~mask[rows][..., None], 0.0)
+        return torch.zeros_like(x1).index_copy(0, some, found[: len(some)])
+
+    def _self_conditioned(self, port: str) -> float:
+        """The share of training items that are told an estimate, 0 for ports that do not ask for it."""
+        return getattr(self.ports[port], "self_conditioning", 0.0)
+
+    def predict(
+        self, x: Frames, t: Times, mask: Mask, cond: Cond, port: str = "mel", previous: Frames | None = None
+    ) -> Float[Tensor, "b n k"]:
+        """What the port reads at x (b n d), t (b,), float32: velocities, or the logits of tokens; zero at padded frames.
+
+        previous (b n d) is the last estimate of the data, for ports that are self-conditioned; None is none.
+        """
+        t = t.clamp(max=self.ports[port].t_last)  # type: ignore[arg-type]
+        h = self._hidden(x, t, mask, cond, port, previous)
+        with torch.autocast(x.device.type, enabled=False):
+            prediction = self.ports[port].read(h.float(), x, t, self.path)  # type: ignore[operator]
+        return prediction.masked_fill(~mask[..., None], 0.0)
+
     def velocity(self, x: Frames, t: Times, mask: Mask, cond: Cond, port: str = "mel") -> Frames:
         """v (b n d) float32 at x (b n d), t (b,), zero at padded frames."""
-        t = t.clamp(max=self.ports[port].t_last)  # type: ignore[arg-type]
-        h = self._hidden(x, t, mask, cond, port)
-        with torch.autocast(x.device.type, enabled=False):
-            v = self.ports[port].read(h.float(), x, t, self.path)  # type: ignore[operator]
+        return self._to_velocity(self.predict(x, t, mask, cond, port), x, t, mask, port)
+
+    def _to_velocity(self, prediction: Tensor, x: Frames, t: Times, mask: Mask, port: str) -> Frames:
+        v = self.ports[port].velocity(prediction, x, t.clamp(max=self.ports[port].t_last), self.path)  # type: ignore
         return v.masked_fill(~mask[..., None], 0.0)
 
-    def _hidden(self, x_t: Frames, t: Times, mask: Mask, cond: Cond, port: str) -> Tensor:
-        h, token_mask = self.ports[port].embed(x_t, cond.frames, mask)  # type: ignore[operator]
+    def _estimate(self, prediction: Tensor, x: Frames, t: Times, mask: Mask, port: str) -> Frames:
+        with torch.autocast(x.device.type, enabled=False):
+            found = self.ports[port].data(prediction, x, t.clamp(max=self.ports[port].t_last), self.path)  # type: ignore
+        return found.masked_fill(~mask[..., None], 0.0)
+
+    def _hidden(self, x_t: Frames, t: Times, mask: Mask, cond: Cond, port: str, previous: Frames | None = None) -> Tensor:
+        more = {"previous": previous} if self._self_conditioned(port) else {}
+        h, token_mask = self.ports[port].embed(x_t, cond.frames, mask, **more)  # type: ignore[operator]
         return self.backbone(h, t, token_mask, replace(cond, frames=None))
 
     def field(
         self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | Sequence[Null] | None = None
     ) -> GuidedField:
         """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards. null defaults to `cond.null()`."""
-        return GuidedField(lambda x, t, m, c: self.velocity(x, t, m, c, port), mask, cond, sampling, self.path, null)
+        return GuidedField(
+            lambda x, t, m, c, previous=None: self.predict(x, t, m, c, port, previous), mask, cond, sampling, self.path, null,
+            lambda prediction, x, t: self._to_velocity(prediction, x, t, mask, port),
+            (lambda prediction, x, t: self._estimate(prediction, x, t, mask, port)) if self._self_conditioned(port) else None,
+        )  # fmt: skip
 
     @torch.no_grad()
     def sample(
@@ -109,12 +168,25 @@ class FlowHead(nn.Module):
         null is what guidance leans away from, `cond.null()` where none is given; several are each for a part of the way.
         x0_mean (b n d) moves that noise, for models trained so: x0 = x0_mean + temperature * noise.
         """
-        b, n = mask.shape
-        channels: int = self.ports[port].channels  # type: ignore[assignment]
-        x0 = sampling.temperature * noise(seeds, mask.sum(1).tolist(), n, channels, mask.device)
+        x0 = self.start(mask, sampling, seeds, port)
         if x0_mean is not None:
             x0 = x0 + x0_mean.float().masked_fill(~mask[..., None], 0.0)
-        return sampling.make_solver()(self.field(mask, cond, sampling, port, null), x0, sampling.times())
+        return self.solve(self.field(mask, cond, sampling, port, null), x0, sampling, port)
+
+    def start(self, mask: Mask, sampling: Sampling, seeds: Sequence[int], port: str = "mel") -> Frames:
+        """temperature * noise (b n d) of the seeds, zeros at padded frames."""
+        channels: int = self.ports[port].channels  # type: ignore[assignment]
+        return sampling.temperature * noise(seeds, mask.sum(1).tolist(), mask.shape[1], channels, mask.device)
+
+    def solve(self, field: Field, x0: Frames, sampling: Sampling, port: str = "mel") -> Frames:
+        """Follow a field from x0 over the grid that sampling names."""
+        solver = sampling.make_solver()
+        if solver.forwards_per_step is None and self._self_conditioned(port):
+            raise FmAudioError(
+                f"sampling: the adaptive solver {sampling.solver!r} tries steps again, which a self-conditioned head answers "
+                "otherwise each time; take 'euler'"
+            )
+        return solver(field, x0, sampling.times(self.time_law))
 
     def forwards(self, sampling: Sampling) -> int | None:
         """Network evaluations of one `sample`, guided ones counted twice; None if the solver is adaptive."""
@@ -123,5 +195,5 @@ class FlowHead(nn.Module):
             return None
         one = torch.ones(1, 1, dtype=torch.bool)
         count = GuidedField(lambda x, t, m, c: torch.zeros_like(x), one, Cond(), sampling, self.path)
-        solver(count, torch.zeros(1, 1, 1), sampling.times())
+        solver(count, torch.zeros(1, 1, 1), sampling.times(self.time_law))
         return count.forwards

@@ -1,4 +1,4 @@
-"""A port joins a modality to a backbone: it takes x_t in as hidden tokens and reads a velocity out of them.
+"""A port joins a modality to a backbone: it takes x_t in as hidden tokens and reads out of them what becomes a velocity.
 
 p frames make one token (`frames_per_token`): n frames become ceil(n / p) tokens, the last one filled up with zeros.
 """
@@ -19,6 +19,7 @@ from fm_audio.types import FmAudioError, Frames, Mask, Times, masked_mean
 CondFrames = Float[Tensor, "b n c"]
 Tokens = Float[Tensor, "b m width"]
 TokenMask = Bool[Tensor, "b m"]
+Prediction = Float[Tensor, "b n k"]
 
 
 @runtime_checkable
@@ -32,8 +33,12 @@ class Port(Protocol):
         """x_t (b n d), frames (b n c), mask (b n) -> tokens (b m width), their mask (b m)."""
         ...
 
-    def read(self, h: Tokens, x_t: Frames, t: Times, path: Path) -> Frames:
-        """tokens (b m width) -> velocity (b n d) float32 at x_t, t."""
+    def read(self, h: Tokens, x_t: Frames, t: Times, path: Path) -> Prediction:
+        """tokens (b m width) -> what guidance works on (b n k), float32: the velocity at x_t, t, or logits."""
+        ...
+
+    def velocity(self, prediction: Prediction, x_t: Frames, t: Times, path: Path) -> Frames:
+        """What was read (b n k) -> velocity (b n d) float32."""
         ...
 
     def loss(self, h: Tokens, x0: Frames, x1: Frames, t: Times, path: Path, mask: Mask) -> Tensor:
@@ -91,6 +96,9 @@ class MelPort(nn.Module):
         if self.prediction == "velocity":
             return prediction
         return velocity_from_data(path, prediction, x_t, t.clamp(max=self.t_last))
+
+    def velocity(self, prediction: Frames, x_t: Frames, t: Times, path: Path) -> Frames:
+        return prediction
 
     def loss(self, h: Tokens, x0: Frames, x1: Frames, t: Times, path: Path, mask: Mask) -> Tensor:
         prediction = self._predict(h, x1.shape[1])

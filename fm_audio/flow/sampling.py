@@ -13,6 +13,7 @@ from torch import Tensor
 from fm_audio.flow import grid as grids
 from fm_audio.flow import solver as solvers
 from fm_audio.flow.dopri5 import Dopri5
+from fm_audio.flow.time_law import TimeLaw
 from fm_audio.types import FmAudioError
 
 SOLVERS: Mapping[str, type] = {
@@ -30,11 +31,14 @@ GRIDS: Mapping[str, type] = {
     "cosine": grids.Cosine,
     "epss": grids.EPSS,
 }
+QUANTILE = "quantile"  # the grid whose steps are as long as the training's time law says
 
 
 @dataclass(frozen=True)
 class Sampling:
     """steps >= 1 of a solver (a name, or any `Solver`) over a grid (a name, or any `Grid`).
+
+    The grid "quantile" has the quantiles of the time law that the head was trained with (`grid.Quantile`).
 
     guidance w gives v_null + w (v_cond - v_null); 1 is off. It holds for t inside guidance_interval, elsewhere w is 1 (an
     adaptive solver takes the whole interval only).
@@ -68,14 +72,19 @@ class Sampling:
                 f"sampling: guidance_interval is {self.guidance_interval} with the adaptive solver {self.solver!r}, which cannot "
                 "follow a field that jumps where guidance begins or ends; take (0.0, 1.0), or a solver such as 'rk4'."
             )
-        self.times()
+        if self.grid != QUANTILE:
+            self.times()
 
     def make_solver(self) -> solvers.Solver:
         """The solver itself, made if it was given by name."""
         return _made("solver", SOLVERS, self.solver)
 
-    def times(self) -> Tensor:
-        """The grid's (steps + 1,) times."""
+    def times(self, law: TimeLaw | None = None) -> Tensor:
+        """The grid's (steps + 1,) times; `law` is the head's, which the grid "quantile" needs."""
+        if self.grid == QUANTILE:
+            if law is None:
+                raise FmAudioError("sampling: the grid 'quantile' follows a head's time law; sample with a head, or name another")
+            return grids.Quantile(law)(self.steps)
         return _made("grid", GRIDS, self.grid)(self.steps)
 
 
@@ -99,7 +108,8 @@ def _made(what: str, table: Mapping[str, type], given: Any) -> Any:
             return given
         raise FmAudioError(f"sampling: {what} is {given!r}; give one of {', '.join(table)}, or an object of the library's kind.")
     if given not in table:
-        near = get_close_matches(given, table, n=1)
+        names = [*table, QUANTILE] if what == "grid" else list(table)
+        near = get_close_matches(given, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise FmAudioError(f"sampling: no {what} is called {given!r}; there are {', '.join(table)}.{hint}")
+        raise FmAudioError(f"sampling: no {what} is called {given!r}; there are {', '.join(names)}.{hint}")
     return table[given]()

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from fm_audio.tokens import decided_at
 from fm_audio.types import FmAudioError
 
 
@@ -90,6 +91,48 @@ class Density:
         while (empty := (share[cell] == 0)).any():  # only u = 1 behind trailing empty cells
             cell = torch.where(empty, cell - 1, cell)
         return edges[cell] + (u - cdf[cell]) / (cdf[cell + 1] - cdf[cell]) * (edges[cell + 1] - edges[cell])
+
+    def sample(self, b: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Tensor:
+        return self.quantile(uniforms(b, self.stratified, generator, device)).float()
+
+
+class Undecided:
+    """Where tokens are undecided: logit-normal about their t* (`fm_audio.tokens.decided_at`), and a share of uniform times.
+
+        t ~ (1 − uniform) · sigmoid(N(logit t* + shift, std²)) + uniform · U(0, 1)
+
+    tokens, channels: the vocabulary's size and the width of its embeddings. Others spend their training there under other
+    names (Dieleman et al. 2022: time warping; Ye et al. 2023, "DINOISER": clipped noise; Gao et al. 2024, "Difformer": rescaled).
+    """
+
+    def __init__(
+        self,
+        tokens: int,
+        channels: int,
+        shift: float = -0.5,
+        std: float = 1.0,
+        uniform: float = 0.1,
+        stratified: bool = True,
+    ) -> None:
+        if not 0.0 < uniform <= 1.0:
+            raise FmAudioError(f"Undecided: uniform is {uniform}; give a share above 0 (so that every t is seen) up to 1.")
+        t = decided_at(tokens, channels)
+        self.normal = LogitNormal(math.log(t / (1 - t)) + shift, std)
+        self.uniform, self.stratified = uniform, stratified
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """By bisection on t, to the last bit but a few."""
+        u = u.double().clamp(0.0, 1.0)
+        low, high = torch.zeros_like(u), torch.ones_like(u)
+        for _ in range(52):
+            t = 0.5 * (low + high)
+            below = self._share_below(t) < u
+            low, high = torch.where(below, t, low), torch.where(below, high, t)
+        return torch.where(u == 0, 0.0, torch.where(u == 1, 1.0, 0.5 * (low + high)))
+
+    def _share_below(self, t: Tensor) -> Tensor:
+        normal = torch.special.ndtr((torch.logit(t) - self.normal.mean) / self.normal.std)
+        return (1 - self.uniform) * normal + self.uniform * t
 
     def sample(self, b: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Tensor:
         return self.quantile(uniforms(b, self.stratified, generator, device)).float()

@@ -28,13 +28,13 @@ from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw
 from fm_audio.lora import speaking
+from fm_audio.tasks.groups import groups
 from fm_audio.tasks.speech_requests import (
     GROUP_FRAMES,
     Example,
     Generated,
     Piece,
     SpeechRequest,
-    groups,
     join_pieces,
     plan_durations,
     split_request,

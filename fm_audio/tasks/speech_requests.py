@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,21 +108,7 @@ def plan_durations(
     return planned
 
 
-def groups(frames: Sequence[int], most: int = GROUP_FRAMES) -> Iterator[list[int]]:
-    """Indices in batches of about equal length, each of at most `most` padded frames (or one piece that is longer)."""
-    group: list[int] = []
-    for i in sorted(range(len(frames)), key=lambda i: frames[i]):
-        if group and (len(group) + 1) * frames[i] > most:
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group
-
-
-def join_pieces(
-    count: int, pieces: Sequence[Piece], durations: Sequence[Tensor], mels: Sequence[Tensor]
-) -> list[Generated]:
+def join_pieces(count: int, pieces: Sequence[Piece], durations: Sequence[Tensor], mels: Sequence[Tensor]) -> list[Generated]:
     """One mel and one list of words for each of `count` requests, its pieces one after the other."""
     parts: list[list[Tensor]] = [[] for _ in range(count)]
     words: list[list[Word]] = [[] for _ in range(count)]

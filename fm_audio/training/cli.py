@@ -1,7 +1,8 @@
 """`fm-audio fit | validate | test`: LightningCLI over one complete YAML.
 
 What must agree in several places stands once at the top of a recipe and is handed to all who need it: `spec` (the mel contract)
-to the data and to the task or decoder, `frontend` to the data and to the task.
+to the data and to the task or decoder, `frontend` to the data and to the task; of tasks that write text, the vocabularies
+`source` and `target` likewise.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.data.text.vocabulary import Vocabulary
 from fm_audio.training.checkpoints import WholeCheckpoints
 from fm_audio.training.parser import RecipeParser
 from fm_audio.training.sharding import register
@@ -23,6 +25,8 @@ from fm_audio.training.sharding import register
 SHARED = {
     "spec": ("data.init_args.spec", "model.init_args.task.init_args.spec", "model.init_args.decoder.init_args.spec"),
     "frontend": ("data.init_args.frontend", "model.init_args.task.init_args.frontend"),
+    "source": ("data.init_args.source", "model.init_args.task.init_args.source"),
+    "target": ("data.init_args.target", "model.init_args.task.init_args.target"),
 }
 
 
@@ -51,6 +55,8 @@ class RecipeCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--spec", type=AudioSpec, default=AudioSpec(), help="the mel contract")
         parser.add_argument("--frontend", type=FrontEnd | None, default=None, help="text to symbols")
+        parser.add_argument("--source", type=Vocabulary | None, default=None, help="what texts are asked in")
+        parser.add_argument("--target", type=Vocabulary | None, default=None, help="what texts are written in")
         for source, targets in SHARED.items():
             for target in targets:
                 parser.link_arguments(source, target)

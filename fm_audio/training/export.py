@@ -15,6 +15,7 @@ import yaml
 
 from fm_audio.checkpoint import load_lightning_weights, save_model
 from fm_audio.training.cli import SHARED
+from fm_audio.training.parser import parameters
 from fm_audio.types import FmAudioError
 
 HELD = ("task", "decoder")  # what a Lightning module holds and a model folder keeps
@@ -37,7 +38,12 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
     weights = load_lightning_weights(checkpoint or run / "checkpoints" / "last.ckpt")
     node = arguments[held]
     # What stands once at the top of a recipe is left out where it was handed to.
-    handed = {key: recipe[key] for key, targets in SHARED.items() if f"model.init_args.{held}.init_args.{key}" in targets}
+    taken = parameters(node["class_path"])
+    handed = {
+        key: recipe[key]
+        for key, targets in SHARED.items()
+        if f"model.init_args.{held}.init_args.{key}" in targets and key in taken
+    }
     node["init_args"] = node.get("init_args", {}) | handed
     # A module that averages its decoder by hand keeps the mean under its own name.
     prefix = "averaged." if any(key.startswith("averaged.") for key in weights) else f"{held}."
@@ -46,9 +52,11 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
 
 
 def _speaking(node: dict[str, Any]) -> dict[str, Any]:
-    """What a model folder needs to be a voice, or to clone one; nothing for other models."""
+    """What a model folder needs to be a voice, to clone one or to write text; nothing for other models."""
     arguments = node["init_args"]
     kind = node["class_path"].rpartition(".")[0].rpartition(".")[2]
+    if kind in ("text_to_text", "autoregressive_text"):
+        return {"kind": kind}
     if kind not in ("aligned_tts", "infill_tts"):
         return {}
     vocoder = {"class_path": "fm_audio.decoders.harmonic.HarmonicPlusNoise", "init_args": {"spec": arguments["spec"]}}
@@ -60,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fm-audio export",
         description="Make a model folder (config.json, model.safetensors) from a training run.",
-        epilog="example: fm-audio export runs/taught my_voice --extra '{\"vocoder\": \"vocoder-24k\"}'",
+        epilog='example: fm-audio export runs/taught my_voice --extra \'{"vocoder": "vocoder-24k"}\'',
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder with config.yaml and checkpoints/last.ckpt")
     parser.add_argument("out", type=Path, metavar="OUT", help="model folder to write")

@@ -16,7 +16,8 @@ from torch import Tensor
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.aligned_tts import AlignedTTS
-from fm_audio.tasks.speech_requests import SpeechRequest, groups
+from fm_audio.tasks.groups import groups
+from fm_audio.tasks.speech_requests import GROUP_FRAMES, SpeechRequest
 from fm_audio.types import FmAudioError, length_mask
 from fm_audio.voices.adapted import Wardrobe
 from fm_audio.voices.adapter import read_adapter, require_base
@@ -171,7 +172,7 @@ class Voice:
     def _decode(self, mels: Sequence[Tensor]) -> list[np.ndarray]:
         """Log-mels (n bands) to waves (s,), batched with others of about their length."""
         waves: list[np.ndarray] = [np.empty(0, np.float32)] * len(mels)
-        for group in groups([len(m) for m in mels]):
+        for group in groups([len(m) for m in mels], GROUP_FRAMES):
             lengths = torch.tensor([len(mels[i]) for i in group])
             x = torch.nn.utils.rnn.pad_sequence([mels[i] for i in group], batch_first=True, padding_value=self.spec.floor)
             wave = self.vocoder.decode(x, length_mask(lengths).to(x.device)).clamp(-1, 1).cpu().numpy()

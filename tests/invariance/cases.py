@@ -22,10 +22,12 @@ from fm_audio.backbones.zipformer import Zipformer
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
+from fm_audio.data.text.vocabulary import Letters
 from fm_audio.decoders.bigvgan import BigVGAN
 from fm_audio.decoders.griffin_lim import GriffinLim
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.decoders.hifigan import HiFiGAN
+from fm_audio.decoders.nearest import NearestToken
 from fm_audio.decoders.refined import Refined
 from fm_audio.decoders.renormalised import Renormalised
 from fm_audio.decoders.vocos import Vocos
@@ -33,12 +35,17 @@ from fm_audio.encoders.aligned_text import AlignedText, EncodedSymbols
 from fm_audio.encoders.filler_text import FillerText
 from fm_audio.encoders.matcha import MatchaText
 from fm_audio.encoders.pitch import FramePitch
+from fm_audio.encoders.tokens import TokenEncoder, TokenLengths
 from fm_audio.encoders.zipformer_text import ZipformerText
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.infill_requests import InfillRequest
 from fm_audio.tasks.infill_tts import InfillTTS, told
 from fm_audio.tasks.speech_requests import SpeechRequest
+from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
+from fm_audio.tasks.text_to_text import TextToText
+from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond
 from fm_audio.zipformer import Heads
 from tests.invariance.company import padded
@@ -257,6 +264,52 @@ def infilled(net: InfillTTS, items: Sequence[dict[str, Any]], padding: int) -> O
     return [(row,) for row in cut(mel, mask)]
 
 
+def token_items() -> list[dict[str, Tensor]]:
+    return [{"ids": torch.randint(1, 9, (n,))} for n in LENGTHS]
+
+
+def through_tokens(net: nn.Module, items: Sequence[dict[str, Tensor]], padding: int) -> Outputs:
+    """A source's states, and the lengths of its answer."""
+    ids, mask = padded([i["ids"] for i in items], padding, 3)
+    cond = net.encoder(ids, mask)  # type: ignore[operator]
+    assert cond.tokens is not None and not cond.tokens[~mask].any()
+    return list(zip(cut(cond.tokens, mask), net.lengths(cond, len(ids)), strict=True))  # type: ignore[operator]
+
+
+def nearest(net: NearestToken, items: Sequence[dict[str, Tensor]], padding: int) -> Outputs:
+    x, mask = padded([i["x"] for i in items], padding, NAN)
+    ids = net.decode(x, mask)
+    assert (ids[~mask] == -1).all()
+    return [(1.0 + row.double(),) for row in cut(ids, mask)]
+
+
+ALPHABET = Letters("abcdefg", longest=9)
+TEXTS = (TextRequest("gfedcba", 3), TextRequest("a", 1), TextRequest("bad", 2), TextRequest(None, 5), TextRequest("abcdefgab", 4))
+
+
+def writing(source: bool = True, **arguments: Any) -> nn.Module:
+    net = DiT(WIDTH, 2, 2, tokens_width=12 if source else 0, position_kernel=0)
+    return TextToText(ALPHABET if source else None, ALPHABET, net, 8, 12, 1, 2, **arguments)
+
+
+def written(texts: Sequence[GeneratedText]) -> Outputs:
+    """Tokens, that could not be nearly the same, beside how sure of them the model was."""
+    return [(torch.tensor([*t.ids, 1]).double(), torch.tensor([t.log_probability, t.forwards])) for t in texts]
+
+
+def writes(sampling: Sampling, decoding: TextDecoding) -> Callable[..., Outputs]:
+    def run(net: TextToText, items: Sequence[TextRequest], padding: int) -> Outputs:
+        """Padding comes of another request that shares the batch, the longest there is."""
+        others = [TextRequest("abcdefgab", 99)] * padding if net.source else []
+        return written(net.generate([*items, *others], sampling, decoding)[: len(items)])
+
+    return run
+
+
+def writes_in_turn(net: AutoregressiveText, items: Sequence[TextRequest], padding: int) -> Outputs:
+    return written(net.generate([*items, *[TextRequest("abcdefgab")] * padding])[: len(items)])
+
+
 def by(key: str) -> Callable[[Any], int]:
     """The length of an item that is sorted by this part of it."""
     return lambda item: item[key] if isinstance(item[key], int) else len(item[key])
@@ -272,6 +325,18 @@ def task(make: Callable[[], nn.Module], run: Callable[..., Outputs], items: Call
 
 def speech(make: Callable[[], nn.Module], sampling: Sampling) -> Case:
     return task(make, spoken(sampling), lambda: REQUESTS, lambda request: len(request.text))
+
+
+def text_task(make: Callable[[], nn.Module], run: Callable[..., Outputs], items: Sequence[TextRequest] = TEXTS) -> Case:
+    return Case(make, lambda: items, run, length=lambda request: len(request.text or ""), amount=0.3)
+
+
+class Source(nn.Module):
+    """The two networks that read a source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.lengths = TokenEncoder(9, 12, 2, 2), TokenLengths(7, 12, 8)
 
 
 HEADS = Heads(number=2, query_width=4, value_width=3, position_width=2, offsets_width=6)
@@ -322,6 +387,22 @@ CASES: dict[str, Case] = {
     "aligned speech, guided, from the prior, with pitch": speech(lambda: aligned(pitch=True, prior_start=True), GUIDED),
     "aligned speech, as Matcha-TTS": speech(aligned_as_matcha, Sampling(steps=1)),
     "aligned speech, search": task(aligned, searched, searched_items, by("mel")),
+    "source tokens": Case(Source, token_items, through_tokens, torch.float32, by("ids"), 0.3),
+    "nearest token": Case(
+        lambda: NearestToken(TokenTable(9, 8)), lambda: [{"x": torch.randn(n, 8)} for n in LENGTHS], nearest, length=by("x")
+    ),
+    "written text": text_task(writing, writes(Sampling(4, grid="quantile", temperature=0.0), TextDecoding(candidates=2))),
+    "written text, guided, self-conditioned, least risk": text_task(
+        lambda: writing(self_conditioning=0.5), writes(Sampling(6, guidance=1.5), TextDecoding("end", samples=3))
+    ),
+    "written text, free": text_task(
+        lambda: writing(False), writes(Sampling(6), TextDecoding("drawn")), [TextRequest(None, i) for i in range(5)]
+    ),
+    "written text, one token after the other": text_task(
+        lambda: AutoregressiveText(ALPHABET, ALPHABET, WIDTH, 2, 2, text_width=12, text_layers=1, text_heads=2),
+        writes_in_turn,
+        [t for t in TEXTS if t.text],
+    ),
     "infilled speech": task(infilling, answered, infill_requests, lambda request: len(request.reference)),
     "infilled speech, aligned": task(lambda: infilling(**ALIGNED), answered, infill_requests, lambda r: len(r.reference)),
     "infilled speech, one batch": task(infilling, infilled, infill_items, by("visible")),

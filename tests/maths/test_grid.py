@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from fm_audio.flow import grid as grids
+from fm_audio.flow.time_law import LogitNormal, Undecided
 from fm_audio.types import FmAudioError
 
 ANY_STEPS = [grids.Uniform(), grids.Sway(), grids.Sway(0.8), grids.Shifted(), grids.Shifted(0.3), grids.Cosine()]
+ANY_STEPS += [grids.Quantile(LogitNormal(-1.0)), grids.Quantile(Undecided(40, 64))]
 
 
 @pytest.mark.parametrize("grid", ANY_STEPS)

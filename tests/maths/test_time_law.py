@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fm_audio.flow.time_law import Density, LogitNormal, TimeLaw, Uniform
+from fm_audio.flow.time_law import Density, LogitNormal, TimeLaw, Undecided, Uniform
 from fm_audio.types import FmAudioError
 
 LAWS: list[tuple[type, dict]] = [
     (Uniform, {}),
     (LogitNormal, {"mean": -0.4, "std": 1.3}),
+    (Undecided, {"tokens": 40, "channels": 64}),
     (Density, {"shares": [1.0, 0.0, 3.0], "edges": [0.0, 0.2, 0.5, 1.0]}),
 ]
 

@@ -17,22 +17,22 @@ from tests.recipes.commands import command, in_processes, recipe_with
 
 pytestmark = pytest.mark.timeout(600)  # three whole runs
 
-STEPS, SAVED_EVERY, KILLED_AT = 221, 17, 24  # the last checkpoint before the kill is that of step 17, in the middle of an epoch
 
-
-def run(folder: Path, data: Path, *arguments: str, name: str, dies_after: int = 0) -> list[dict[str, Any]]:
-    """One `fit` in `folder`; what its witness saw."""
+def run(
+    folder: Path, data: Path, steps: int, saved_every: int, *arguments: str, name: str, dies_after: int = 0
+) -> list[dict[str, Any]]:
+    """One `fit` of `steps` in `folder`; what its witness saw."""
     folder.mkdir(exist_ok=True)
     if not (folder / "data").exists():
         (folder / "data").symlink_to(data / "data")
     witness = {"class_path": "tests.recipes.witness.Witness", "init_args": {"path": f"{name}.jsonl", "dies_after": dies_after}}
 
     def change(recipe: dict[str, Any]) -> None:
-        recipe["model"]["init_args"] |= {"total_steps": STEPS, "warmup_steps": 30}
+        recipe["model"]["init_args"] |= {"total_steps": steps, "warmup_steps": 15}
         recipe["model"]["init_args"]["task"]["init_args"] |= {"dropout": 0.2, "condition_drop": 0.3}
-        recipe["trainer"] |= {"max_steps": STEPS, "val_check_interval": 90, "enable_progress_bar": False}
+        recipe["trainer"] |= {"max_steps": steps, "val_check_interval": min(90, steps - 10), "enable_progress_bar": False}
         saving = next(c for c in recipe["trainer"]["callbacks"] if c["class_path"].endswith("ModelCheckpoint"))
-        saving["init_args"]["every_n_train_steps"] = SAVED_EVERY
+        saving["init_args"]["every_n_train_steps"] = saved_every
         recipe["trainer"]["callbacks"].append(witness)
 
     recipe = recipe_with(folder / f"{name}.yaml", change)
@@ -63,18 +63,23 @@ def same(a: Any, b: Any, where: str = "") -> None:
         assert a == b, where
 
 
-def test_a_killed_run_goes_on_bit_for_bit(smoke_data: Path, tmp_path: Path) -> None:
+# The last checkpoint before the kill, of step 8 or 17, is in the middle of an epoch.
+@pytest.mark.parametrize(
+    ("steps", "saved_every", "killed_at"), [(24, 8, 10), pytest.param(221, 17, 24, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_a_killed_run_goes_on_bit_for_bit(steps: int, saved_every: int, killed_at: int, smoke_data: Path, tmp_path: Path) -> None:
     """Losses, learning rates and batches of every later step; weights, averaged weights, optimizer and schedule at the end."""
-    whole = run(tmp_path / "whole", smoke_data, name="whole")
-    killed = run(tmp_path / "killed", smoke_data, "--ckpt_path", "last", name="killed", dies_after=KILLED_AT)
-    resumed = run(tmp_path / "killed", smoke_data, "--ckpt_path", "last", name="resumed")
+    how: Any = (smoke_data, steps, saved_every)
+    whole = run(tmp_path / "whole", *how, name="whole")
+    killed = run(tmp_path / "killed", *how, "--ckpt_path", "last", name="killed", dies_after=killed_at)
+    resumed = run(tmp_path / "killed", *how, "--ckpt_path", "last", name="resumed")
 
-    assert killed == whole[:KILLED_AT]
+    assert killed == whole[:killed_at]
     first = resumed[0]["step"]
-    assert first == KILLED_AT // SAVED_EVERY * SAVED_EVERY + 1
+    assert first == saved_every + 1
     middle_of_epoch = whole[first - 2]["epoch"] == whole[first - 1]["epoch"]
-    assert middle_of_epoch and len({line["epoch"] for line in whole}) > 5
-    assert len(resumed) >= 200 and resumed == whole[first - 1 :]
+    assert middle_of_epoch and resumed[-1]["epoch"] > resumed[0]["epoch"]
+    assert len(resumed) == steps - saved_every and resumed == whole[first - 1 :]
 
     a, b = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "killed")
     weights = ("state_dict", "current_model_state", "averaging_state")

@@ -16,8 +16,8 @@ PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
     {"types"},
-    {"audio", "layers", "lora", "checkpoint"},
-    {"harmonics", "zipformer"},
+    {"audio", "layers", "lora", "checkpoint", "tokens"},
+    {"bandwidth", "harmonics", "zipformer"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
     {"voices"},
@@ -26,7 +26,7 @@ FLOORS = [
     {"serve", "cli"},
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
-FLOW_MAY_IMPORT = {"types", "layers", "flow"}
+FLOW_MAY_IMPORT = {"types", "layers", "tokens", "flow"}
 LIGHTNING_ROOMS = {"data", "training", "cli"}
 TRAINING_ONLY = "lightning lhotse swift_f0 transformers librosa peft jsonargparse matplotlib jiwer tensorboard".split()
 

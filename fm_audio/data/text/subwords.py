@@ -21,7 +21,7 @@ class SentencePiece:
         self.model = model
 
     @cached_property
-    def _processor(self) -> Any:
+    def processor(self) -> Any:
         try:
             from sentencepiece import SentencePieceProcessor
         except ImportError as e:
@@ -35,7 +35,7 @@ class SentencePiece:
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        return (*COMMON_SYMBOLS, *(self._processor.id_to_piece(k) for k in range(self._processor.get_piece_size())))
+        return (*COMMON_SYMBOLS, *(self.processor.id_to_piece(k) for k in range(self.processor.get_piece_size())))
 
     def encode(self, text: str) -> Encoded:
         """Edges around the pieces; a break becomes a boundary of that many seconds. Raises `FmAudioError`."""
@@ -62,8 +62,8 @@ class SentencePiece:
         return Encoded(ids, [table[i] for i in ids], words, pauses)
 
     def _pieces(self, word: str) -> list[int]:
-        unknown = self._processor.unk_id()
-        pieces = self._processor.encode(word)
+        unknown = self.processor.unk_id()
+        pieces = self.processor.encode(word)
         if unknown in pieces:
             raise FmAudioError(f"text: {word[:40]!r} holds characters that {self.model} does not know; write it in others")
         return [len(COMMON_SYMBOLS) + p for p in pieces]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
 from pathlib import Path
 
 import lightning
@@ -158,10 +159,12 @@ def fit(tones: Path, folder: Path, model: Recorder, workers: int = 0, every: int
 @pytest.mark.parametrize("workers, dies_after", [(0, 1), (0, 3), (0, 5), (0, 8), (2, 5)])
 def test_a_killed_run_goes_on_with_the_same_batches_and_numbers(tones, tmp_path, workers, dies_after):
     """Checkpoints come every second step; 14 steps are more than one epoch, and one kill falls right behind an epoch's end."""
+    before = set(multiprocessing.active_children())
     whole = fit(tones, tmp_path / "whole", Recorder(), workers)
     assert len(whole.seen) == 14 and whole.seen[-1][0] >= 1
     fit(tones, tmp_path / "cut", Recorder(die_after=dies_after), workers)
     resumed = fit(tones, tmp_path / "cut", Recorder(), workers)
+    assert set(multiprocessing.active_children()) <= before, "workers end with their run"
     saved = dies_after // 2 * 2
     assert resumed.seen == whole.seen[saved:]
     assert torch.equal(resumed.weight, whole.weight)

@@ -1,0 +1,79 @@
+"""Words and their pronunciations from CMUdict, to train and judge spelling-to-sound: python -m data_prep.pronunciations OUT
+
+A word's letters are the source, its phones with stress the target. Of several pronunciations the first is the target; all stand
+in the file as right answers. Words fall to train, validation and test (90, 5, 5 %) by a hash of the word (`data_prep.splits`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from data_prep.prepare import run
+from data_prep.splits import add_out, write_splits
+from fm_audio.data.text.arpabet import PHONES, stressless
+from fm_audio.data.text.pairs import Pair
+from fm_audio.types import FmAudioError
+
+EXAMPLE = "example: python -m data_prep.pronunciations data/pronunciations --max-letters 20 --max-phones 20"
+LICENCE = "BSD-like (CMUdict, Carnegie Mellon University; fm_audio/data/text/cmudict.LICENSE.txt)"
+
+
+def shipped_dictionary() -> list[tuple[str, list[str]]]:
+    """The words of the dictionary that the package ships, each with its pronunciations."""
+    text = gzip.decompress(files("fm_audio.data.text").joinpath("cmudict.txt.gz").read_bytes()).decode()
+    return [(word, said.split("|")) for word, said in (line.split("\t") for line in text.splitlines())]
+
+
+def pronunciations(
+    words: Sequence[tuple[str, list[str]]], max_letters: int, max_phones: int, stress: bool, left_out: Counter[str]
+) -> Iterator[tuple[str, Pair]]:
+    """(word, pair) of what fits; what does not is counted in `left_out`."""
+    known = set(PHONES)
+    for word, said in words:
+        if not re.fullmatch("[a-z][a-z'.-]*", word.lstrip("'")):
+            left_out["words with other characters than a-z ' - ."] += 1
+        elif len(word) > max_letters:
+            left_out[f"words of more than {max_letters} letters"] += 1
+        else:
+            fitting = [s for s in said if len(s.split()) <= max_phones and set(s.split()) <= known]
+            left_out[f"pronunciations of more than {max_phones} phones"] += len(said) - len(fitting)
+            plain = fitting if stress else [" ".join(map(stressless, s.split())) for s in fitting]
+            if plain:
+                yield word, Pair(word, plain[0], tuple(dict.fromkeys(plain)))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m data_prep.pronunciations",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_out(parser)
+    parser.add_argument("--dictionary", type=Path, metavar="FILE", help="a cmudict.dict instead of the one that ships")
+    parser.add_argument("--max-letters", type=int, default=20, help="longest word (20)")
+    parser.add_argument("--max-phones", type=int, default=20, help="longest pronunciation (20)")
+    parser.add_argument("--no-stress", action="store_true", help="39 phones, vowels without 0, 1 and 2")
+    args = parser.parse_args(argv)
+    if args.dictionary is None:
+        words = shipped_dictionary()
+    else:
+        from data_prep.lexicon import read_cmudict
+
+        if not args.dictionary.is_file():
+            raise FmAudioError(f"--dictionary {args.dictionary}: not there; give cmudict.dict, or leave it out")
+        words = list(read_cmudict(args.dictionary).items())
+    left_out: Counter[str] = Counter()
+    keyed = list(pronunciations(words, args.max_letters, args.max_phones, not args.no_stress, left_out))
+    several = sum(len(pair.right) > 1 for _, pair in keyed)
+    write_splits(args.out, keyed, +left_out, LICENCE, several_pronunciations=several, split_by="crc32 of the word")
+
+
+if __name__ == "__main__":
+    run(main)
