@@ -182,13 +182,16 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
 
 
 def _likenesses(takes: Takes, results: Sequence[Result], voices: dict[str, np.ndarray]) -> list[cloning.Likeness]:
-    """One for each setting of a cloner."""
+    """One for each setting of a cloner and, where several speakers are imitated, one for each of them."""
     found = []
     for setting in dict.fromkeys(take.setting for take in takes if take.speaker):
         heard = {str(t.speaker): r.hearings for t, r in zip(takes, results, strict=True) if t.setting == setting}
         embedded = {name: [h.embedding for h in hearings if h.embedding is not None] for name, hearings in heard.items()}
-        wrong = rate_interval([h.score.words for hearings in heard.values() for h in hearings])
-        found.append(cloning.likeness(setting, wrong, embedded, voices))
+        words = {name: [h.score.words for h in hearings] for name, hearings in heard.items()}
+        everybody = rate_interval([w for each in words.values() for w in each])
+        found.append(cloning.likeness(setting, everybody, embedded, voices))
+        for name in words if len(words) > 1 else ():
+            found.append(cloning.likeness(f"{setting}, {name}", rate_interval(words[name]), embedded, voices, [name]))
     return found
 
 

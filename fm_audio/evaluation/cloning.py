@@ -1,8 +1,10 @@
 """Does a cloned voice sound like its reference? Speakers that are imitated, and whom the result is like.
 
     own = mean cosine of a clip to other recordings of the speaker imitated,   other = the same to each other speaker, averaged
+    moved = own − mean cosine to the same recordings of clips that imitate somebody else
 
-A model that ignores its reference has own = other. Intervals are drawn over speakers and over their clips.
+A model that ignores its reference has own = other and moved = 0. Speakers from another room than all that a model knows are far
+from whatever it says; "moved" tells whether it follows them. Intervals are drawn over speakers and over their clips.
 """
 
 from __future__ import annotations
@@ -85,7 +87,8 @@ class Likeness:
 
     `nearest` is the share of clips that are most like the speaker imitated, of `speakers` in all. `recorded` is how alike the
     imitated speakers' own recordings are, which no copy can be expected to exceed; None where each has one alone. The word error
-    rate is that of all clips.
+    rate is that of all clips. `moved` is how much nearer to the speaker a clip is than clips that imitate others; None where
+    nobody else is imitated.
     """
 
     label: str
@@ -96,6 +99,7 @@ class Likeness:
     nearest: Interval
     speakers: int
     recorded: float | None
+    moved: Interval | None = None
 
     def report(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -103,28 +107,37 @@ class Likeness:
 
 
 def likeness(
-    label: str, wrong: Interval, clips: Mapping[str, Sequence[np.ndarray]], voices: Mapping[str, np.ndarray]
+    label: str,
+    wrong: Interval,
+    clips: Mapping[str, Sequence[np.ndarray]],
+    voices: Mapping[str, np.ndarray],
+    of: Sequence[str] | None = None,
 ) -> Likeness:
     """`clips`: embeddings of what was said as each speaker; `voices`: those of everybody's recordings, two speakers at least.
-    `wrong` is the word error rate of all clips.
+    `wrong` is the word error rate of the clips that count: those of the speakers `of`, or all.
 
     Raises FmAudioError where there is nobody else to compare with.
     """
     if len(voices) < 2:
         raise FmAudioError("--imitate: there is one speaker and nobody to tell them from; name others with --among")
-    own, other, nearest = [], [], []
-    for name, said in clips.items():
+    own, other, nearest, moved = [], [], [], []
+    names = list(clips) if of is None else list(of)
+    for name in names:
+        said = clips[name]
         alike = {who: (np.stack(said) @ recorded.T).mean(1) for who, recorded in voices.items()}  # of each clip
         mine = alike.pop(name)
         others = np.stack(list(alike.values()))
         own.append(mine.tolist())
         other.append(others.mean(0).tolist())
         nearest.append((mine > others.max(0)).astype(float).tolist())
+        elsewhere = [(np.stack(clips[who]) @ voices[name].T).mean() for who in clips if who != name]
+        if elsewhere:
+            moved.append((mine - np.mean(elsewhere)).tolist())
     above = [[a - b for a, b in zip(x, y, strict=True)] for x, y in zip(own, other, strict=True)]
-    several = [voices[name] for name in clips if len(voices[name]) > 1]
+    several = [voices[name] for name in names if len(voices[name]) > 1]
     recorded = float(np.mean([_mutual(v) for v in several])) if several else None
     figures = (grouped_interval(own), grouped_interval(other), grouped_interval(above), grouped_interval(nearest))
-    return Likeness(label, wrong, *figures, len(voices), recorded)
+    return Likeness(label, wrong, *figures, len(voices), recorded, grouped_interval(moved) if moved else None)
 
 
 def _mutual(voices: np.ndarray) -> float:
@@ -138,13 +151,14 @@ def table(found: Sequence[Likeness]) -> Any:
     made = require("rich.table", "the table of likeness").Table(
         title="likeness to the speaker imitated", caption="in brackets: 95 % bootstrap interval over speakers and their clips"
     )
-    columns = ("setting", "WER %", "to the own speaker", "to others", "difference", "most like the own", "among recordings")
+    columns = ("setting", "WER %", "to the own speaker", "to others", "difference", "moved", "most like the own", "among")
     for column in columns:
         made.add_column(column)
     for x in found:
         wrong, share = (f"{100 * i.value:.1f} [{100 * i.low:.1f}, {100 * i.high:.1f}]" for i in (x.word_error_rate, x.nearest))
         recorded = "" if x.recorded is None else f"{x.recorded:.2f}"
-        alike = (_shown(x.own), _shown(x.other), _shown(x.above, signed=True))
+        moved = "" if x.moved is None else _shown(x.moved, signed=True)
+        alike = (_shown(x.own), _shown(x.other), _shown(x.above, signed=True), moved)
         made.add_row(x.label, wrong, *alike, f"{share} % (of {x.speakers} speakers)", recorded)
     return made
 

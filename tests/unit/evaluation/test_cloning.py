@@ -84,6 +84,9 @@ def test_a_copy_is_like_its_speaker_and_the_deaf_are_not() -> None:
     deaf = likeness("deaf", NONE_WRONG, {n: [near(np.ones(8)) for _ in range(6)] for n in places}, voices)
     assert copied.above.low > 0.3 and copied.nearest.value == 1 and copied.speakers == 4
     assert deaf.above.low < 0 < deaf.above.high and abs(deaf.above.value) < 0.1
+    assert copied.moved is not None and copied.moved.low > 0.3 and deaf.moved is not None and abs(deaf.moved.value) < 0.1
+    far = {n: v + 2 for n, v in voices.items()}  # all of them elsewhere, and still followed
+    assert likeness("far", NONE_WRONG, {n: [near(places[n])] for n in places}, far, ["a"]).moved.value > 0.3  # type: ignore[union-attr]
     assert copied.recorded == pytest.approx(copied.own.value, abs=0.15)
     with pytest.raises(FmAudioError, match="--among"):
         likeness("alone", NONE_WRONG, {"a": [near(places["a"])]}, {"a": voices["a"]})
@@ -106,7 +109,9 @@ def test_the_command_judges_a_cloner(
     assert cli.main([*asked, "--out", str(tmp_path / "out"), "--length", "learned"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [s["label"] for s in report["settings"]] == ["anna", "bert"] and report["source"]["length"] == "learned"
-    [found] = report["likeness"]
+    found, *each = report["likeness"]
+    assert [x["label"].split(", ")[-1] for x in each] == ["anna", "bert"]
+    assert np.mean([x["own"]["value"] for x in each]) == pytest.approx(found["own"]["value"])
     assert found["speakers"] == 3 and found["recorded"] > 0.9 and -1 <= found["above"]["low"] <= found["above"]["high"] <= 1
     own = [s["similarity"]["value"] for s in report["settings"]]
     assert found["own"]["value"] == pytest.approx(np.mean(own), abs=1e-5)
