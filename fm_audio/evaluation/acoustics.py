@@ -46,7 +46,8 @@ class AcousticLimits:
     anywhere_unlike: float = 0.3  # the same of any 0.15 s
     loud_pause_seconds: float = 0.2  # of a pause, as loud as speech
     usual: float = 0.7
-    too_odd: float = 1.2
+    too_odd: float = 1.3
+    hardly_odd: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,32 @@ class Evidence:
     share: float
 
 
+@dataclass(frozen=True)
+class Heard:
+    """The oddest of each kind, in the order of `KINDS`, and how odd that is together."""
+
+    oddest: tuple[Evidence, ...]
+    limits: AcousticLimits
+
+    @property
+    def oddness(self) -> float:
+        return sum(max(0.0, e.share - self.limits.usual) for e in self.oddest)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the recording is so much like its text that a recogniser's doubts of words are its own mistakes."""
+        return self.oddness <= self.limits.hardly_odd
+
+    @property
+    def faults(self) -> list[Fault]:
+        """One where the recording is too odd for its text, with its oddest word; none otherwise."""
+        if self.oddness <= self.limits.too_odd:
+            return []
+        worst = max(self.oddest, key=lambda e: e.share)
+        seen = ", ".join(f"{e.kind} {e.share:.1f}" for e in self.oddest if e.share > self.limits.usual)
+        return [Fault("misfit", f"does not sound like the text near {worst.word!r} ({seen})", (worst.word,), worst.at_seconds)]
+
+
 class Acoustics:
     """`speaker` is one of those of the aligner's model, by name; `limits` what passes. Raises FmAudioError for strangers."""
 
@@ -66,20 +93,10 @@ class Acoustics:
         self.aligner, self.limits = aligner, limits or AcousticLimits()
         self.speaker = int(aligner.model.speaker_index([speaker])[0])
 
-    def faults(self, audio: Audio, text: str) -> list[Fault]:
-        """One fault where the recording is too odd for its text, with its oddest word; none otherwise. Raises as `evidence`."""
-        oddest = self.oddest(audio, text)
-        above = {e.kind: e.share - self.limits.usual for e in oddest if e.share > self.limits.usual}
-        if sum(above.values()) <= self.limits.too_odd:
-            return []
-        worst = oddest[0]
-        seen = ", ".join(f"{e.kind} {e.share:.1f}" for e in oddest if e.kind in above)
-        return [Fault("misfit", f"does not sound like the text near {worst.word!r} ({seen})", (worst.word,), worst.at_seconds)]
-
-    def oddest(self, audio: Audio, text: str) -> list[Evidence]:
-        """The greatest share of each kind, the oddest first."""
+    def hear(self, audio: Audio, text: str) -> Heard:
+        """What there is to say of a recording of this text. Raises as `evidence`."""
         every = self.evidence(audio, text)
-        return sorted((next(e for e in every if e.kind == kind) for kind in KINDS), key=lambda e: -e.share)
+        return Heard(tuple(next(e for e in every if e.kind == kind) for kind in KINDS), self.limits)
 
     @torch.inference_mode()
     def evidence(self, audio: Audio, text: str) -> list[Evidence]:

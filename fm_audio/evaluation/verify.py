@@ -10,14 +10,14 @@ against the text that was asked for, by teacher forcing, so that its own slips a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from fm_audio.audio import Audio
 from fm_audio.data.text.frontend import Break, split_markup
-from fm_audio.evaluation.acoustics import Acoustics
+from fm_audio.evaluation import acoustics
 from fm_audio.evaluation.recognisers import Recogniser, listen
 from fm_audio.evaluation.sound import Fault, SoundLimits, sound_faults
 from fm_audio.evaluation.speaker import SpeakerEncoder
@@ -104,8 +104,8 @@ class Verifier:
     """Who listens, and for what.
 
     `reference_text` are the words of a recording that was imitated, which must not leak. With a `speaker` judge and the
-    `reference` embedding (256,) of that recording, every half of the speech must sound like it. `acoustics` of the language look
-    for words that last too short or too long, or sound otherwise, whatever a recogniser makes of them.
+    `reference` embedding (256,) of that recording, every half of the speech must sound like it. `acoustics` of the voice look
+    for words that last too short or too long, or sound otherwise; where nothing of that is odd, words are not doubted either.
     """
 
     recogniser: Recogniser
@@ -115,7 +115,7 @@ class Verifier:
     reference_text: str = ""
     speaker: SpeakerEncoder | None = None
     reference: np.ndarray | None = None
-    acoustics: Acoustics | None = None
+    acoustics: acoustics.Acoustics | None = None
     least_similarity: float = 0.55
 
     def judge(self, audio: Audio, text: str, speed: float | None = 1.0) -> Verdict:
@@ -135,22 +135,24 @@ class Verifier:
             return Verdict(text, "", tuple(faults))
         heard = listen(self.recogniser, audio)
         suspicions, nats = self._suspicions(asked, heard.text, heard.log_likelihoods)
-        faults += [_word_fault(s.difference) for s in suspicions if s.is_fault]
-        misfits, unread = self._misfits(audio, plain)
+        fit, unread = self._fit(audio, plain)
+        if fit is not None and fit.fits:
+            suspicions = [replace(s, is_fault=False) for s in suspicions]
+        faults += [*(_word_fault(s.difference) for s in suspicions if s.is_fault), *(fit.faults if fit else ())]
         similarity, unchecked = self._similarity(audio)
         if similarity is not None and similarity < self.least_similarity:
             detail = f"another speaker: similarity {similarity:.2f} to the reference, {self.least_similarity:g} is the least"
             faults.append(Fault("speaker", detail, weight=2.0))
-        return Verdict(text, heard.text, (*faults, *misfits), tuple(suspicions), similarity, (*unchecked, *unread), nats)
+        return Verdict(text, heard.text, tuple(faults), tuple(suspicions), similarity, (*unchecked, *unread), nats)
 
-    def _misfits(self, audio: Audio, text: str) -> tuple[list[Fault], tuple[str, ...]]:
-        """Where the sound does not fit the text, and why that was not looked at."""
+    def _fit(self, audio: Audio, text: str) -> tuple[acoustics.Heard | None, tuple[str, ...]]:
+        """How the sound fits the text, or why that was not looked at."""
         if self.acoustics is None:
-            return [], ("misfit: no acoustic model knows the speaker",)
+            return None, ("misfit: no acoustic model knows the speaker",)
         try:
-            return self.acoustics.faults(audio, text), ()
+            return self.acoustics.hear(audio, text), ()
         except FmAudioError as e:
-            return [], (f"misfit: {e}",)
+            return None, (f"misfit: {e}",)
 
     def _suspicions(
         self, asked: Written, heard: str, weigh: Callable[[Sequence[str]], list[float]] | None

@@ -39,8 +39,8 @@ def spans(acoustics: Acoustics, audio: Audio) -> dict[str, tuple[int, int]]:
 
 
 def test_a_recording_fits_its_text(acoustics: Acoustics, audio: Audio) -> None:
-    assert acoustics.faults(audio, SAID) == []
-    assert {e.kind for e in acoustics.oddest(audio, SAID)} == set(KINDS)
+    assert acoustics.hear(audio, SAID).faults == []
+    assert {e.kind for e in acoustics.hear(audio, SAID).oddest} == set(KINDS)
 
 
 def dropped(wave: np.ndarray, start: int, end: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_a_broken_word_is_found_where_it_is(
     broken: Callable[..., np.ndarray], word: str, acoustics: Acoustics, audio: Audio, spans: dict[str, tuple[int, int]]
 ) -> None:
     start, end = spans[word]
-    [fault] = acoustics.faults(Audio(broken(audio.samples, start, end), RATE), SAID)
+    [fault] = acoustics.hear(Audio(broken(audio.samples, start, end), RATE), SAID).faults
     assert fault.kind == "misfit" and fault.at_seconds is not None
     assert abs(fault.at_seconds - start / RATE) < 0.7 and fault.words[0] in fault.detail
 
@@ -80,12 +80,24 @@ def test_the_verdict_of_a_judge_who_hears_what_he_expects_counts_it(
     assert [f.kind for f in with_it.faults] == ["misfit"] and not with_it.unchecked
 
 
+def test_doubts_of_words_are_the_recognisers_where_the_sound_fits(acoustics: Acoustics, audio: Audio) -> None:
+    class Hard:
+        settings = {"name": "hard of hearing"}
+
+        def transcribe(self, audio: Audio) -> str:
+            return SAID.replace("shook", "forgot")
+
+    doubted, trusted = (Verifier(Hard(), acoustics=a).judge(audio, SAID) for a in (None, acoustics))  # type: ignore[arg-type]
+    assert acoustics.hear(audio, SAID).fits
+    assert [f.kind for f in doubted.faults] == ["garbled"] and trusted.ok and trusted.suspicions
+
+
 def test_a_text_that_does_not_fit_into_the_sound_is_said_to_be_unchecked(acoustics: Acoustics, audio: Audio) -> None:
     with pytest.raises(FmAudioError):
-        acoustics.faults(audio, SAID * 20)
+        acoustics.hear(audio, SAID * 20)
 
 
-def test_an_adapter_has_none(make_adapter: Callable[..., Path], tiny_voice: Path) -> None:
+def test_an_adapter_has_none(tiny_voice: Path) -> None:
     voice = fm_audio.load(tiny_voice)
-    voice.add_adapter(make_adapter("carl"))
-    assert acoustics_of(voice, "carl") is None and acoustics_of(voice, "anna") is not None
+    voice.model.adapters["anna"] = 1
+    assert acoustics_of(voice, "anna") is None and acoustics_of(voice, "bernard") is not None
