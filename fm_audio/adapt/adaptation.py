@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import torch
 
-from fm_audio.adapt.alignment import align
-from fm_audio.adapt.batches import Endless, WithReplay, once, replayed
+from fm_audio.adapt.alignment import align, align_again
+from fm_audio.adapt.batches import Endless, Once, WithReplay, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
 from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_new, write_voice
@@ -50,6 +50,7 @@ from fm_audio.voices.adapter import fingerprint, write_adapter
 from fm_audio.voices.find import Entry, find
 
 STRENGTHS = (0.75, 0.5, 0.25)  # shares of what was learned that are tried beside all of it
+ALIGNED_AGAIN = (100, 200, 400, 800, 1600, 3200)  # steps after which another language is aligned by what was learned
 MOST_STEPS = 2000  # where the judges stop and nobody said how many
 ENDLESS_STEPS = 10**9  # where the clock stops
 
@@ -208,7 +209,7 @@ class Run:
         self.tell(f"begins as the base's speaker {self.start}; {self.trained:,} numbers to train")
 
     def _train(self, work: Path) -> Watch:
-        from fm_audio.training.brief import fit
+        from fm_audio.training.brief import AtSteps, fit
 
         settings, model = self.settings, self.model
         batches: Any = self.mine
@@ -217,13 +218,15 @@ class Run:
             other = Endless(known, model, model.frontend, settings.batch_seconds, settings.seed)
             batches = WithReplay(self.mine, other, settings.replay_share)
         hear = self._hear if self.judges is not None else None
-        held_out = once(self.recordings.held_out, model, self.reads, settings.batch_seconds, self.end_hz)
+        held_out = Once(self.recordings.held_out, model, self.reads, settings.batch_seconds, self.end_hz)
         watch = Watch(model, held_out, torch.device(settings.device), hear, self.ears.both, settings.patience, self.tell)
         self.loss_at_start = watch.loss()
+        again = AtSteps(ALIGNED_AGAIN, lambda: align_again([self.mine, held_out], model, self.name))
         steps = settings.steps or (MOST_STEPS if settings.minutes is None else ENDLESS_STEPS)
         self.steps = fit(
             model, batches, watch, settings.look_every, steps, work, settings.minutes, settings.rate,
             seed=settings.seed, device=settings.device, precision=settings.precision, progress=settings.progress,
+            also=[again] if settings.reads is not None else [],
         )  # fmt: skip
         model.to(settings.device)
         return watch

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from fm_audio.adapt.batches import Endless, Once
 from fm_audio.adapt.likening import Likened, likened, shared_out
 from fm_audio.bandwidth import fill_above
+from fm_audio.data.clips import SpeechClip
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.frontend import Encoded, FrontEnd
 from fm_audio.tasks.aligned_tts import AlignedTTS
@@ -25,6 +27,7 @@ from fm_audio.voices.aligner import Aligner, Sentence
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
+LEARNING_WEIGHT = 10.0
 LISTENED_TO = 8  # clips by which the most alike speaker is chosen
 
 
@@ -60,6 +63,19 @@ def align(
         durations = aligner.of_speaker(h.mel, [h.sentence], speaker)
         _write(h, durations if h.taken is None else shared_out(h.taken, durations), model)
     return [h.taken for h in heard if h.taken is not None]
+
+
+def align_again(batches: Sequence[Endless | Once], model: AlignedTTS, speaker: str) -> None:
+    """Every clip by what the model has learned of this speaker so far. A text in another language begins with the frames of its
+    words shared out evenly among their letters; durations weigh less until they are learned."""
+    aligner, row = Aligner(model, LEARNING_WEIGHT), model.speakers[speaker]
+
+    def durations(clip: SpeechClip) -> Tensor:
+        mel = clip.mel.float().to(model.speaker.weight.device)
+        return aligner.of_speaker(mel, [Sentence(clip.symbols.tolist(), [])], row).cpu().clone()
+
+    for source in batches:
+        source.align_again(durations)
 
 
 def _heard(cut: Cut, model: AlignedTTS, reads: FrontEnd | None, fill_above_hz: float | None) -> _Heard | None:

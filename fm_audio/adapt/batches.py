@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.clips import SpeechClip, SpeechDataset
 from fm_audio.data.cuts import load_cuts
 from fm_audio.data.speech import SpeechDataModule
 from fm_audio.data.text.frontend import FrontEnd
@@ -45,6 +48,11 @@ class Endless:
             yield from self.loader
             self.epoch += 1
 
+    def align_again(self, durations: Callable[[SpeechClip], Tensor]) -> None:
+        """Other durations for the clips that were met so far; `durations` sees each and says how long its symbols last."""
+        assert isinstance(self.loader.dataset, SpeechDataset)
+        self.loader.dataset.align_again(durations)
+
 
 class WithReplay:
     """A share of the batches from another source, evenly spread."""
@@ -58,11 +66,19 @@ class WithReplay:
             yield next(other if int((i + 1) * self.share) > int(i * self.share) else mine)
 
 
-def once(
-    cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float, fill_above_hz: float | None = None
-) -> list[SpeechBatch]:
+class Once(list[SpeechBatch]):
     """Every cut once, to look at."""
-    return list(Endless(cuts, model, reads, batch_seconds, 0, fill_above_hz).loader)
+
+    def __init__(
+        self, cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float, fill_above_hz: float | None = None
+    ):
+        self._endless = Endless(cuts, model, reads, batch_seconds, 0, fill_above_hz)
+        super().__init__(self._endless.loader)
+
+    def align_again(self, durations: Callable[[SpeechClip], Tensor]) -> None:
+        """The same clips with other durations."""
+        self._endless.align_again(durations)
+        self[:] = self._endless.loader
 
 
 def replayed(path: Path, model: AlignedTTS, max_seconds: float) -> list[Cut]:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fm_audio.adapt.agreement import disagreements
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
 from fm_audio.data.preparation.checks import Measured, measure_samples
@@ -22,7 +23,6 @@ from fm_audio.data.preparation.prepare import Options, prepare, text_hash
 from fm_audio.data.preparation.report import Report
 from fm_audio.data.preparation.sieve import Objection, Sieve
 from fm_audio.data.text.frontend import FrontEnd
-from fm_audio.evaluation.metrics import score_sentence
 from fm_audio.evaluation.recognisers import Recogniser
 from fm_audio.types import FmAudioError
 
@@ -34,7 +34,6 @@ CUTS, VALIDATION = "cuts.jsonl.gz", "validation.jsonl.gz"
 TRIM_SECONDS = 0.1
 FEWEST_TEXTS = 4
 HELD_OUT_SHARE, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.1, 2, 20
-WORST_CHARACTERS = 0.6  # of a clip's characters heard otherwise: above it the text is somebody else's
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,7 @@ def gather(
     if recogniser is not None:
         minutes = (sum(c.duration for c in cuts) if source.minutes is None else sum(c.duration for c in held)) / 60
         tell(f"{source.path}: {recogniser.settings['name']} listens to {minutes + (source.minutes or 0):.0f} minutes")
-    judged = agreement(recogniser, source.language)
-    held, train = _agreed(held, judged, report), _agreed(train, judged, report, source.minutes)
+    held, train = (_agreed(c, recogniser, source, report, m) for c, m in ((held, None), (train, source.minutes)))
     if not train or not held:
         raise FmAudioError(f"{source.path}: {len(train)} clips to train on and {len(held)} held out; give more recordings")
     for cut in [*train, *held]:
@@ -102,23 +100,6 @@ def readable(frontend: FrontEnd) -> Objection:
         except FmAudioError as e:
             return f"its text cannot be read: {e}"
         return None
-
-    return objection
-
-
-def agreement(recogniser: Recogniser | None, language: str) -> Objection:
-    """Speaks against a clip that says something else than its text; against none where nobody listens."""
-
-    def objection(text: str, sound: Callable[[], Audio]) -> str | None:
-        if recogniser is None:
-            return None
-        try:
-            heard = score_sentence(text, recogniser.transcribe(sound()), language)
-        except FmAudioError as e:
-            return f"its text cannot be judged: {e}"
-        return "says something else than its text" if heard.characters.rate > WORST_CHARACTERS else None
-
-    return objection
 
     return objection
 
@@ -186,18 +167,20 @@ def _held_out(cuts: Sequence[Cut], report: Report) -> set[str]:
     return set(texts[: max(FEWEST_HELD_OUT, min(MOST_HELD_OUT, round(HELD_OUT_SHARE * len(texts))))])
 
 
-def _agreed(cuts: Sequence[Cut], judged: Objection, report: Report, minutes: float | None = None) -> list[Cut]:
+def _agreed(
+    cuts: Sequence[Cut], recogniser: Recogniser | None, source: Source, report: Report, minutes: float | None
+) -> list[Cut]:
     """The first clips by the words they say that nothing speaks against: all, or as many as fill so many minutes, at least one.
     The others are withdrawn from the report."""
     taken: list[Cut] = []
     seconds = 0.0
-    for cut in sorted(cuts, key=lambda c: text_hash(c.supervisions[0].text)):
+    cuts = sorted(cuts, key=lambda c: text_hash(c.supervisions[0].text))
+    items = [(cut.supervisions[0].text, partial(_sound, cut)) for cut in cuts]
+    for cut, why in zip(cuts, disagreements(items, recogniser, source.language), strict=True):
         if taken and minutes is not None and seconds + cut.duration > 60 * minutes:
             break
-        rate, supervision = cut.sampling_rate, cut.supervisions[0]
-        why = judged(supervision.text, partial(_sound, cut))
         if why is not None:
-            report.withdraw(cut.id, supervision.speaker, cut.duration, rate, why)
+            report.withdraw(cut.id, cut.supervisions[0].speaker, cut.duration, cut.sampling_rate, why)
             continue
         taken.append(cut)
         seconds += cut.duration

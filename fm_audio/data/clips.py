@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,11 @@ class SpeechDataset(Dataset):
         if key not in self._cache:
             self._cache[key] = self._prepare(cut)
         return self._cache[key]
+
+    def align_again(self, durations: Callable[[SpeechClip], Tensor]) -> None:
+        """Other durations (m,) for every clip that is kept in memory, from now on."""
+        kept = self._cache or {}
+        kept |= {key: replace(clip, durations_frames=durations(clip)) for key, clip in kept.items() if clip is not None}
 
     def _prepare(self, cut: Cut) -> SpeechClip | None:
         supervision = cut.supervisions[0]

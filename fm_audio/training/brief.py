@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -95,6 +95,22 @@ class Looks(L.Callback):
         return enough
 
 
+class AtSteps(L.Callback):
+    """Does something after certain steps, with the task as it is when it speaks."""
+
+    def __init__(self, steps: Container[int], do: Callable[[], None]):
+        self.steps, self.do = steps, do
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step in self.steps:
+            task: Any = pl_module.task
+            task.eval()
+            self.do()
+            task.train()
+
+
 def fit(
     task: nn.Module,
     batches: Iterable[Any],
@@ -109,6 +125,7 @@ def fit(
     device: str = "cpu",
     precision: str = "bf16-mixed",
     progress: bool = False,
+    also: Sequence[L.Callback] = (),
 ) -> int:
     """Train what requires gradients on `batches`, which may be endless, and return the number of steps made.
 
@@ -117,7 +134,7 @@ def fit(
     """
     module = FlowModule(task, steps, learning_rate, 0.1 * learning_rate, warmup_steps=min(50, max(1, steps // 10)), seed=seed)
     mean = RunningMean(decay)
-    callbacks: list[L.Callback] = [mean, Looks(look, every, mean), TimeLeft() if minutes is None else Budget(minutes)]
+    callbacks: list[L.Callback] = [*also, mean, Looks(look, every, mean), TimeLeft() if minutes is None else Budget(minutes)]
     with _quiet():
         trainer = L.Trainer(
             accelerator="cpu" if device == "cpu" else "gpu",

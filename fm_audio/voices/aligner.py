@@ -18,7 +18,8 @@ from fm_audio.audio import Audio, resample
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.sentences import split_sentences
 from fm_audio.encoders.alignment import alignment_log_likelihood, expand, monotonic_alignment
-from fm_audio.encoders.timed_alignment import timed_alignment
+from fm_audio.encoders.timed_alignment import WEIGHT, timed_alignment
+from fm_audio.lora import speaking
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.types import FmAudioError
@@ -38,23 +39,28 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Aligned:
-    """A text laid along a recording: frames of each symbol (m,), their logarithms as expected (m,), and for each frame (n,) the
-    mean squared difference to the mean mel, over bands and after the difference of rooms is taken away."""
+    """A text laid along a recording: frames of each symbol (m,), their logarithms as expected (m,), the mel (n bands) without the
+    difference of rooms, log p of each of its frames under each symbol (m n), and for each frame (n,) the mean squared difference
+    to the mean mel of its symbol, over bands."""
 
     durations: Tensor
     log_expected: Tensor
+    heard: Tensor
+    log_likelihood: Tensor
     unlike: Tensor
 
 
 class Aligner:
-    """`model` is an acoustic model of the recording's language, `fm_audio.load().model` for English."""
+    """`model` is an acoustic model of the recording's language, `fm_audio.load().model` for English. `weight`: of durations, in
+    nats, as `timed_alignment` takes it."""
 
-    def __init__(self, model: AlignedTTS):
-        self.model = model
+    def __init__(self, model: AlignedTTS, weight: float = WEIGHT):
+        self.model, self.weight = model, weight
 
     @torch.inference_mode()
-    def words(self, audio: Audio, text: str) -> list[TimedWord]:
-        """Each word of `text` as written, and when the recording says it: in order, none overlapping.
+    def words(self, audio: Audio, text: str, speaker: str | None = None) -> list[TimedWord]:
+        """Each word of `text` as written, and when the recording says it: in order, none overlapping. `speaker` is who speaks,
+        where the model knows; the one who fits best if not given.
 
         Raises FmAudioError for recordings over two minutes, texts that nobody says in that time, and what cannot be read.
         """
@@ -70,7 +76,8 @@ class Aligner:
             raise FmAudioError(
                 f"text: {symbols} symbols for {audio.seconds:.2f} s of recording; give the words that it says, and no others"
             )
-        ends = [0, *self.durations(mel, sentences).cumsum(0).tolist()]
+        number = self.nearest([(mel, sentences)]) if speaker is None else self.model.speakers[speaker]
+        ends = [0, *self.of_speaker(mel, sentences, number).cumsum(0).tolist()]
         timed, first = [], 0
         for sentence in sentences:
             for word, start, end in sentence.words:
@@ -78,10 +85,6 @@ class Aligner:
                 timed.append(TimedWord(word, *at))
             first += len(sentence.ids)
         return timed
-
-    def durations(self, mel: Tensor, sentences: Sequence[Sentence]) -> Tensor:
-        """Frames of each symbol (m,) under the speaker whose mean fits (n bands) best."""
-        return self.of_speaker(mel, sentences, self.nearest([(mel, sentences)]))
 
     @torch.inference_mode()
     def nearest(self, recordings: Sequence[tuple[Tensor, Sequence[Sentence]]]) -> int:
@@ -99,9 +102,22 @@ class Aligner:
         """The sentences laid along mel (n bands), by what is known of the speaker of this number."""
         mean, log_durations = self._expected(sentences, speaker)
         heard, _ = self._laid(mel, mean)
-        durations = timed_alignment(alignment_log_likelihood(mean[None], heard[None])[0], log_durations)
+        likelihood = alignment_log_likelihood(mean[None], heard[None])[0]
+        durations = timed_alignment(likelihood, log_durations, self.weight)
         laid = expand(mean[None], durations[None], len(mel))[0]
-        return Aligned(durations, log_durations, (heard - laid).square().mean(1))
+        return Aligned(durations, log_durations, heard, likelihood, (heard - laid).square().mean(1))
+
+    @torch.inference_mode()
+    def sounds(self, texts: Sequence[str], speaker: int) -> Tensor:
+        """The mean mel of every symbol of these texts (k bands): about all that the speaker of this number ever says."""
+        return self._expected([sentence_of(text, self.front_end(speaker)) for text in texts], speaker)[0]
+
+    def front_end(self, speaker: int) -> FrontEnd:
+        """What the speaker of this number reads with."""
+        return self.model.front_ends.get(self._name(speaker), self.model.frontend)
+
+    def _name(self, speaker: int) -> str:
+        return next(name for name, i in self.model.speakers.items() if i == speaker)
 
     def _laid(self, mel: Tensor, mean: Tensor) -> tuple[Tensor, float]:
         """The mel without the mean difference of each band to the means laid along it, and its log likelihood."""
@@ -119,7 +135,8 @@ class Aligner:
         """What the speaker of this number would sound like on average, (m bands), and log frames of each symbol (m,)."""
         vector = self.model.speaker.weight[speaker]
         rows = [torch.tensor([sentence.ids], device=vector.device) for sentence in sentences]
-        encoded = [self.model.text(ids, torch.ones_like(ids, dtype=torch.bool), vector[None]) for ids in rows]
+        with speaking(torch.tensor([self.model.adapters.get(self._name(speaker), 0)], device=vector.device)):
+            encoded = [self.model.text(ids, torch.ones_like(ids, dtype=torch.bool), vector[None]) for ids in rows]
         return torch.cat([e.mean[0] for e in encoded]), torch.cat([e.log_durations[0] for e in encoded])
 
 

@@ -10,7 +10,7 @@ import torch
 
 import fm_audio
 from fm_audio.encoders.alignment import alignment_log_likelihood, monotonic_alignment
-from fm_audio.encoders.timed_alignment import timed_alignment
+from fm_audio.encoders.timed_alignment import timed_alignment, timed_score
 from fm_audio.types import FmAudioError
 
 
@@ -30,6 +30,17 @@ def test_no_other_durations_are_likelier(weight: float) -> None:
         every = [np.diff([0, *cuts, 11]).tolist() for cuts in combinations(range(1, 11), 3)]
         best = max(score(likelihood, expected, d, weight) for d in every)
         assert score(likelihood, expected, found.tolist(), weight) == pytest.approx(best, abs=1e-4)
+
+
+def test_weights_may_differ_and_the_score_is_that_of_the_best_way() -> None:
+    torch.manual_seed(3)
+    likelihood, expected, weights = torch.randn(4, 11), torch.randn(4), np.array([3.0, 0.0, 1.0, 0.2])
+    found = timed_alignment(likelihood, expected, weights)
+    every = [torch.tensor(np.diff([0, *cuts, 11])) for cuts in combinations(range(1, 11), 3)]
+    scores = [timed_score(likelihood, expected, d, weights) for d in every]
+    assert timed_score(likelihood, expected, found, weights) == pytest.approx(max(scores), abs=1e-6)
+    alike = [timed_score(likelihood, expected, d, 0.7) for d in every]
+    assert alike == pytest.approx([score(likelihood, expected, d.tolist(), 0.7) for d in every], abs=1e-4)
 
 
 def test_with_no_weight_it_is_monotonic_alignment_search() -> None:

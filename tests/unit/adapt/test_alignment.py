@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 import fm_audio
-from fm_audio.adapt.alignment import align
+from fm_audio.adapt.alignment import align, align_again
+from fm_audio.adapt.batches import Endless, Once
 from fm_audio.adapt.recordings import Source, gather
 from fm_audio.data.clips import SpeechDataset
+
+
+def test_another_language_is_aligned_again_by_what_was_learned(tiny_voice: Path, recordings: Path, tmp_path: Path) -> None:
+    model = fm_audio.load(tiny_voice).model
+    cuts = gather(Source(recordings, "bernard"), tmp_path, model.frontend).train
+    mine, held_out = Endless(cuts, model, model.frontend, 5.0, seed=0), Once(cuts[:2], model, model.frontend, 5.0)
+    before = [batch.durations_frames.clone() for batch in held_out]
+    list(mine.loader)  # each clip is met once
+    align_again([mine, held_out], model, next(iter(model.speakers)))
+    assert not all(torch.equal(a, batch.durations_frames) for a, batch in zip(before, held_out, strict=True))
+    for batch in [*mine.loader, *held_out]:
+        assert batch.has_durations.all()
+        assert torch.equal(batch.durations_frames.sum(1), batch.mask.sum(1))
+        assert (batch.durations_frames[batch.symbols_mask] > 0).all()
+        assert batch.durations_frames.requires_grad is False and not batch.durations_frames.is_inference()
 
 
 def test_recordings_get_durations_that_training_takes_as_they_are(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fm_audio.adapt.batches import WithReplay
 from fm_audio.adapt.ears import score
-from fm_audio.adapt.recordings import Source, agreement, gather, readable
+from fm_audio.adapt.recordings import Source, gather, readable
 from fm_audio.adapt.watch import AVERAGED, TRAINED, Watch
 from fm_audio.audio import Audio
 from fm_audio.data.batches import SpeechBatch
@@ -88,11 +88,6 @@ def test_a_split_that_is_there_is_kept(recordings: Path, tmp_path: Path) -> None
 def test_what_speaks_against_a_clip() -> None:
     sound = lambda: Audio(torch.zeros(10).numpy(), 24_000)  # noqa: E731
     assert "cannot be read" in str(readable(Arpabet())("你好", sound)) and readable(Arpabet())("Hello.", sound) is None
-    pytest.importorskip("jiwer")
-    against = agreement(Hears("one two three red"), "en")  # type: ignore[arg-type]
-    assert against("One, two, three red.", sound) is None
-    assert against("Something entirely different was said.", sound) == "says something else than its text"
-    assert agreement(None, "en")("Something entirely different was said.", sound) is None
 
 
 def test_the_judge_listens_to_what_is_used_and_what_it_refuses_is_left_out(recordings: Path, tmp_path: Path) -> None:
@@ -102,7 +97,7 @@ def test_the_judge_listens_to_what_is_used_and_what_it_refuses_is_left_out(recor
     hears = Hears("x")
     with pytest.raises(FmAudioError, match="0 clips to train on and 0 held out"):
         gather(source, tmp_path, Arpabet(), hears, told.append)  # type: ignore[arg-type]
-    assert hears.times == 12 and "same listens to" in told[0]
+    assert hears.times == 12 + 2 and "same listens to" in told[0], "each half together, then each clip alone"
 
     hears = Says(deaf.held_out + [c for c in everything.train if c.id != deaf.train[0].id])
     found = gather(source, tmp_path, Arpabet(), hears)  # type: ignore[arg-type]

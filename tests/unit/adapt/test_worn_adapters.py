@@ -17,6 +17,8 @@ from fm_audio.cli import main
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
 from fm_audio.data.text.extended import Extended, Moved
+from fm_audio.evaluation.acoustics import acoustics_of
+from fm_audio.evaluation.doubt import ACOUSTIC
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.types import FmAudioError
@@ -189,3 +191,12 @@ def test_an_adapter_that_does_not_fit_leaves_the_others_on(tiny_voice: Path, fol
     with pytest.raises(FmAudioError, match="do not fit"):
         voice.wardrobe.put_on(bad)
     assert np.array_equal(voice.say("Hello.").samples, said)
+
+
+def test_a_judge_expects_what_the_adapter_says(tiny_voice: Path, make_adapter: Make) -> None:
+    voice = fm_audio.load(tiny_voice, adapter=make_adapter("carl", letters=True))
+    its, base = (acoustics_of(voice, name) for name in ("carl", "bernard"))
+    assert its.aligner.front_end(its.speaker) is voice.model.front_ends["carl"]
+    assert its.sounds.shape[1] == base.sounds.shape[1] and its.sounds.shape != base.sounds.shape
+    heard = its.hear(voice.say("hello there", voice="carl"), "hello there")
+    assert heard.values.keys() <= {*ACOUSTIC}

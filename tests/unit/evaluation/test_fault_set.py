@@ -12,9 +12,11 @@ import pytest
 import fm_audio
 from fm_audio.audio import Audio, load_audio
 from fm_audio.evaluation.clips import manifest_lines
-from fm_audio.evaluation.fault_set import FAULTS, Recording, broken, judge_all, load_recordings, rates, report
+from fm_audio.evaluation.doubt import WEIGHED, WRITTEN
+from fm_audio.evaluation.fault_set import Judged, judge_all, learned, load_recordings, rates, report, residual
+from fm_audio.evaluation.faults import FAULTS, Recording, broken
 from fm_audio.evaluation.metrics import proportion_interval
-from fm_audio.evaluation.verify import Verifier
+from fm_audio.evaluation.verify import Verdict, Verifier
 from fm_audio.types import FmAudioError
 from fm_audio.voices import TimedWord
 
@@ -100,6 +102,36 @@ def test_refusals_are_counted_for_each_fault() -> None:
     found = rates(judged)
     assert found["none"].value == 0 and found["drop"].value == 1 and found["silence"].value == 1
     assert len(report(judged, Verifier(judge))["clips"]) == len(judged) == 2 + 2 * len(FAULTS)
+
+
+def test_what_is_left_after_redraws_agrees_with_drawing_them() -> None:
+    draw = np.random.default_rng(0)
+    detection, false_alarms, share, redraws = 0.8, 0.3, 0.4, 3
+    handed_over_bad, n = 0, 20_000
+    for _ in range(n):
+        for _ in range(redraws + 1):
+            bad = draw.random() < share
+            if draw.random() >= (detection if bad else false_alarms):
+                handed_over_bad += bad
+                break
+    assert residual(detection, false_alarms, share, redraws) == pytest.approx(handed_over_bad / n, abs=0.01)
+    assert residual(1.0, 0.1, 0.5) == 0 and residual(0.0, 0.0, 0.1) == pytest.approx(0.1)
+
+
+def test_evidence_is_learned_from_what_was_judged() -> None:
+    draw = np.random.default_rng(1)
+
+    def judged(i: int, fault: str | None) -> Judged:
+        evidence = {name: float(draw.normal()) for name in WEIGHED} | {"distance": float(fault is not None) + draw.normal(0, 0.2)}
+        return Judged(fault, Verdict(str(i), "", (), evidence=evidence), 1.0, 1.0)
+
+    clips = [judged(i, fault) for i in range(60) for fault in (None, "drop")]
+    doubts = learned(clips, 0.05)
+    assert doubts["weighed"].names == WEIGHED and doubts["written"].names == WRITTEN
+    for doubt in doubts.values():
+        assert max(zip(doubt.weights, doubt.names, strict=True))[1] == "distance"
+        alarms = np.mean([doubt.log_odds(c.verdict.evidence) > doubt.limit for c in clips if c.fault is None])
+        assert alarms <= 0.1
 
 
 def test_halves_share_no_recording(tiny_voice: Path) -> None:

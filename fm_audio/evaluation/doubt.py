@@ -1,0 +1,100 @@
+"""How likely is a recording not what was asked for? All evidence as one number, by logistic regression on speech that was broken.
+
+    log p / (1 − p) = b + Σ_k w_k (f_k(x_k) − mean_k) / scale_k          faults and whole recordings count as equally frequent
+
+`doubt.json` holds the weights. Evidence comes on scales of its own: what runs to hundreds of nats is bent (arcsinh), what is
+decided at a dozen is cut there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfit")  # `acoustics.Heard.values`
+WEIGHED = ("nats", "gap", "distance", *ACOUSTIC)  # beside a recogniser that can weigh texts
+WRITTEN = ("distance", *ACOUSTIC)  # beside one that can only write
+FILE = Path(__file__).with_name("doubt.json")
+BENT = ("missing", "repeated", "added", "garbled")  # evidence by alignment (`alternatives`)
+KNEE = 360.0  # where bending begins
+CUT = ("gap",)
+MOST_NATS = 12.0
+RIDGE = 1e-3
+ROUNDS = 500
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Weights of evidence by name. A recording is refused from `limit` (log odds) on."""
+
+    names: tuple[str, ...]
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+    limit: float
+
+    def log_odds(self, values: Mapping[str, float]) -> float:
+        """Of a fault. A fault that could not be weighed (a word missing from a text of one) is as unlikely as they come."""
+        return self.bias + float(sum(self.shares(values).values()))
+
+    def shares(self, values: Mapping[str, float]) -> dict[str, float]:
+        """What each evidence adds to the log odds."""
+        rows = zip(self.names, self.means, self.scales, self.weights, strict=True)
+        return {name: weight * (_plain(name, values) - mean) / scale for name, mean, scale, weight in rows}
+
+
+def _plain(name: str, values: Mapping[str, float]) -> float:
+    if name in BENT:
+        return float(np.arcsinh(values.get(name, -KNEE) / KNEE))
+    return float(np.clip(values[name], -MOST_NATS, MOST_NATS)) if name in CUT else float(values[name])
+
+
+def fit(names: Sequence[str], found: Sequence[Mapping[str, float]], faulty: Sequence[bool], limit: float = 0.0) -> Doubt:
+    """Weights of least loss, with a small ridge; both classes weigh the same. Deterministic."""
+    from scipy.optimize import minimize
+
+    y = np.asarray(faulty, dtype=bool)
+    x = np.array([[_plain(name, values) for name in names] for values in found])
+    means, scales = x.mean(0), x.std(0) + 1e-9
+    z = np.c_[(x - means) / scales, np.ones(len(x))]
+    sign = np.where(y, 1.0, -1.0)
+    share = np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum())
+    ridge = np.r_[np.full(len(names), RIDGE), 0.0]
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (z @ w)
+        slope = -share * sign / (1.0 + np.exp(np.minimum(margin, 500.0)))
+        return float((share * np.logaddexp(0.0, -margin)).sum() + (ridge * w * w).sum()), z.T @ slope + 2 * ridge * w
+
+    best = minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": ROUNDS}).x
+    mean, scale, weight = (tuple(round(float(v), 6) for v in values) for values in (means, scales, best[:-1]))
+    return Doubt(tuple(names), mean, scale, weight, round(float(best[-1]), 6), limit)
+
+
+def limit_for(log_odds: Sequence[float], false_alarms: float) -> float:
+    """Above which no more than this share of whole recordings lies."""
+    return float(np.quantile(np.asarray(log_odds), 1 - false_alarms, method="higher"))
+
+
+def doubt_of(values: Mapping[str, float]) -> Doubt:
+    """Of the doubts that come with the package the one for evidence of this kind: with the weighing of texts or without."""
+    return _shipped("weighed" if "nats" in values else "written")
+
+
+@cache
+def _shipped(kind: str) -> Doubt:
+    row = json.loads(FILE.read_text("utf-8"))[kind]
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return Doubt(**given)
+
+
+def as_json(doubts: Mapping[str, Doubt]) -> str:
+    """The text of `doubt.json`."""
+    return json.dumps({kind: asdict(doubt) for kind, doubt in doubts.items()}, indent=1) + "\n"

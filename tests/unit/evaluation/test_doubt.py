@@ -1,0 +1,53 @@
+"""Evidence that tells faults apart is learned, the limit keeps its promise, and what ships reads as what was written."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fm_audio.evaluation.doubt import ACOUSTIC, FILE, WEIGHED, WRITTEN, as_json, doubt_of, fit, limit_for
+
+
+@pytest.fixture
+def cases() -> tuple[list[dict[str, float]], list[bool]]:
+    """`distance` tells; `short` is noise; `missing` tells where there is one."""
+    draw = np.random.default_rng(0)
+    faulty = [i % 2 == 0 for i in range(200)]
+    rows = [{"distance": float(bad) + draw.normal(0, 0.3), "short": draw.normal(), "missing": 800.0 * bad} for bad in faulty]
+    for row in rows[::10]:
+        del row["missing"]
+    return rows, faulty
+
+
+def test_what_tells_faults_apart_gets_the_weight(cases: tuple[list[dict[str, float]], list[bool]]) -> None:
+    rows, faulty = cases
+    doubt = fit(["distance", "short"], rows, faulty)
+    assert doubt.weights[0] > 5 * abs(doubt.weights[1])
+    assert np.mean([(doubt.log_odds(r) > 0) == bad for r, bad in zip(rows, faulty, strict=True)]) > 0.9
+    assert sum(doubt.shares(rows[0]).values()) + doubt.bias == pytest.approx(doubt.log_odds(rows[0]))
+    assert fit(["distance", "short"], rows, faulty) == doubt
+
+
+def test_evidence_that_could_not_be_had_speaks_for_the_recording(cases: tuple[list[dict[str, float]], list[bool]]) -> None:
+    rows, faulty = cases
+    doubt = fit(["distance", "missing"], rows, faulty)
+    without = {"distance": 0.5}
+    assert doubt.log_odds(without) < doubt.log_odds({**without, "missing": 800.0})
+
+
+def test_no_more_than_so_many_lie_above_the_limit() -> None:
+    odds = np.random.default_rng(1).normal(size=200).tolist()
+    limit = limit_for(odds, 0.02)
+    assert sum(v > limit for v in odds) <= 4 and sum(v >= limit for v in odds) >= 4
+
+
+def test_what_ships_is_complete() -> None:
+    shipped = json.loads(FILE.read_text("utf-8"))
+    values = dict.fromkeys(WEIGHED, 0.0)
+    assert doubt_of(values).names == WEIGHED and doubt_of(dict.fromkeys(WRITTEN, 0.0)).names == WRITTEN
+    assert json.loads(as_json({"weighed": doubt_of(values)}))["weighed"] == shipped["weighed"]
+    for kind in ("missing", "repeated", "garbled"):  # more evidence of a fault never makes it less likely
+        weights = dict(zip(WEIGHED, doubt_of(values).weights, strict=True))
+        assert kind in ACOUSTIC and weights[kind] > 0
