@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fm_audio.adapt.agreement import disagreements
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
 from fm_audio.data.preparation.checks import Measured, measure_samples
@@ -23,6 +22,7 @@ from fm_audio.data.preparation.prepare import Options, prepare, text_hash
 from fm_audio.data.preparation.report import Report
 from fm_audio.data.preparation.sieve import Objection, Sieve
 from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.evaluation.agreement import disagreements
 from fm_audio.evaluation.recognisers import Recogniser
 from fm_audio.types import FmAudioError
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from fm_audio.audio import Audio
 from fm_audio.data.text.sentences import split_sentences
+from fm_audio.evaluation.agreement import otherwise
 from fm_audio.evaluation.metrics import timed
 from fm_audio.evaluation.verify import ALL_HEARD, Verdict, Verifier
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.cloner import Cloner, Draw
+from fm_audio.voices.cloner import Cloner, Draw, require_reference
 from fm_audio.voices.voice import Spoken, TimedWord, Voice
 
 T = TypeVar("T")
@@ -216,10 +217,19 @@ def clone(
 ) -> Audio:
     """`Cloner.say` with a guard that also listens for the reference's words and, with a speaker judge, for its voice.
 
+    It listens to the reference first: FmAudioError where that says something else than its text.
+
     The guard's `candidates` are spread over what the length may be; exact `seconds` leave nothing to choose and refuse them.
     """
     if seconds is not None and guard.candidates > 1:
         raise FmAudioError("candidates: they differ in length, which seconds fixes; give one of the two")
+    require_reference(reference)
+    heard = otherwise(reference_text, reference, guard.verifier.recogniser, guard.verifier.language)
+    if heard is not None:
+        raise FmAudioError(
+            f"reference text: {reference_text[:60]!r} is not what the reference says; the judge heard {heard[:60]!r}; "
+            "write what it says, word for word"
+        )
     verifier = replace(guard.verifier, reference_text=reference_text)
     if verifier.speaker is not None:
         verifier = replace(verifier, reference=verifier.speaker.embed(reference))

@@ -28,6 +28,7 @@ from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
 KIND = "infill_tts"
 SHIPPED_CLONER = "english_cloner"  # what the command line takes too
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 20.0
+SYMBOLS_HZ = (0.5, 25.0)  # of a reference, pauses included: letters or phones of the slowest and the fastest speaker
 SPAN_SECONDS = 22.0  # reference and answer together, about what models are trained on (F5-TTS)
 FADE_SECONDS = 0.15
 LOUDNESS = 0.1  # root mean square that quieter references are raised to, as in F5-TTS and ZipVoice; the answer is lowered again
@@ -101,6 +102,7 @@ class Cloner:
             raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
         samples, gain = self._prepared(reference)
         mel = self.seen(samples)
+        self._require_pace(reference_text, reference.seconds)
         parts = self._parts(text, reference_text, len(mel))
         asked = InfillRequest("", mel, reference_text, speed=speed, length=length)
         lengths = self._lengths(parts, asked) if seconds is None else self._shares(parts, seconds)
@@ -144,9 +146,18 @@ class Cloner:
         require_reference(reference)
         return loud_enough(reference, self.spec.sample_rate, "reference")
 
-    def _parts(self, text: str, reference_text: str, reference_frames: int) -> list[_Part]:
+    def _require_pace(self, reference_text: str, seconds: float) -> None:
+        """Refuse a text that the reference cannot have said in its time."""
         if not reference_text.strip():
             raise FmAudioError("reference text: it is empty; write what the reference says, word for word")
+        pace = spoken_symbols(self.model.frontend, reference_text) / seconds
+        if not SYMBOLS_HZ[0] <= pace <= SYMBOLS_HZ[1]:
+            raise FmAudioError(
+                f"reference text: it has {pace:.1f} letters or phones for each second of the reference, where nobody says less "
+                f"than {SYMBOLS_HZ[0]:g} or more than {SYMBOLS_HZ[1]:g}; write what the reference says, word for word"
+            )
+
+    def _parts(self, text: str, reference_text: str, reference_frames: int) -> list[_Part]:
         seen_seconds = self.spec.seconds_of_frames(reference_frames)
         characters = int(len(reference_text) / seen_seconds * max(5.0, SPAN_SECONDS - seen_seconds))
         parts = []

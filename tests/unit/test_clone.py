@@ -142,6 +142,8 @@ def test_stereo_and_quiet_references_serve(cloner: Cloner, reference: Audio, tmp
         ("…", SAID, "no letter or digit|no words"),
         ("", SAID, "no words"),
         ("Hello.", " ", "reference text"),
+        ("Hello.", 8 * SAID, "nobody says less than"),
+        ("Hello.", "I", "nobody says less than"),
         ("你好", SAID, "pinyin"),
     ],
 )
@@ -167,7 +169,7 @@ class Scripted:
 
 def test_a_guard_listens_to_every_piece_and_for_the_reference(cloner: Cloner, reference: Audio) -> None:
     limits = SoundLimits(-1e9, -1e9, 1e9, 1e9, 1e9, 1.0, 1e9, (0.0, 1e9))
-    guard = Guard(Verifier(Scripted("shook hands say it", "say it", "once more"), sound=limits))
+    guard = Guard(Verifier(Scripted(SAID, "shook hands say it", "say it", "once more"), sound=limits))
     text = "Say it. <break 300ms> Once more."
     audio = clone(cloner, text, reference, SAID, guard, seed=4, steps=2)
     assert guard.ok and [len(p.tries) for p in guard.pieces] == [2, 1]
@@ -180,9 +182,16 @@ def test_a_guard_listens_to_every_piece_and_for_the_reference(cloner: Cloner, re
     assert not np.array_equal(audio.samples, plain.samples), "the first piece was drawn again"
 
 
+def test_a_guard_refuses_a_reference_that_says_something_else(cloner: Cloner, reference: Audio) -> None:
+    pytest.importorskip("jiwer")
+    guard = Guard(Verifier(Scripted("nobody ever came to this place again")))
+    with pytest.raises(FmAudioError, match="is not what the reference says; the judge heard 'nobody ever came"):
+        clone(cloner, "Say it.", reference, SAID, guard, steps=1)
+
+
 def test_candidates_are_lengths_around_the_rule(cloner: Cloner, reference: Audio) -> None:
     limits = SoundLimits(-1e9, -1e9, 1e9, 1e9, 1e9, 1.0, 1e9, (0.0, 1e9))
-    guard = Guard(Verifier(Scripted("say", "say it", "it"), sound=limits), redraws=0, candidates=3)
+    guard = Guard(Verifier(Scripted(SAID, "say", "say it", "it"), sound=limits), redraws=0, candidates=3)
     audio = clone(cloner, "Say it.", reference, SAID, guard, seed=4, steps=1)
     plain = cloner.say("Say it.", reference, SAID, seed=4, steps=1, length="rate")
     [piece] = guard.pieces
@@ -198,7 +207,7 @@ def test_candidates_are_lengths_around_the_rule(cloner: Cloner, reference: Audio
 def test_the_command_ranks_candidates(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: Scripted("it", "say it"))
+    monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: Scripted(SAID, "it", "say it"))
     monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
     monkeypatch.setattr(speaker, "installed_judge", lambda: None)
     arguments = ["clone", "Say it.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model), "--json"]

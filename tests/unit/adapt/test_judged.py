@@ -39,7 +39,7 @@ class HearsOnePerson(SpeakerJudge):
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fm_audio.adapt.cli.open_ears", lambda *_: Ears(HearsTwoWords(), HearsOnePerson()))
-    monkeypatch.setattr("fm_audio.adapt.agreement.WORST_CHARACTERS", 9.0)
+    monkeypatch.setattr("fm_audio.evaluation.agreement.WORST_CHARACTERS", 9.0)
 
 
 def test_a_run_stops_when_nothing_gets_better(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fm_audio.adapt.agreement import GAP_SECONDS, disagreements
 from fm_audio.audio import Audio
+from fm_audio.evaluation.agreement import GAP_SECONDS, disagreements
 
 pytest.importorskip("jiwer")
 RATE = 1000

@@ -1,5 +1,5 @@
-"""Does each clip say its text? A recogniser listens to several clips at once, since a Whisper takes as long for 4 s as for 29,
-and to those alone that do not seem to say theirs.
+"""Does a recording say its text, more or less? A recogniser listens to several clips at once, since a Whisper takes nearly as
+long for 4 s as for 29, and to those alone that do not seem to say theirs.
 """
 
 from __future__ import annotations
@@ -35,10 +35,16 @@ def disagreements(items: Sequence[Item], recogniser: Recogniser | None, language
 def alone(text: str, audio: Audio, recogniser: Recogniser, language: str) -> str | None:
     """What speaks against one clip."""
     try:
-        heard = score_sentence(text, recogniser.transcribe(audio), language)
+        heard = otherwise(text, audio, recogniser, language)
     except FmAudioError as e:
         return f"its text cannot be judged: {e}"
-    return "says something else than its text" if heard.characters.rate > WORST_CHARACTERS else None
+    return None if heard is None else "says something else than its text"
+
+
+def otherwise(text: str, audio: Audio, recogniser: Recogniser, language: str) -> str | None:
+    """What was heard, where it is too far from the text to be it. Raises FmAudioError for texts without words."""
+    heard = score_sentence(text, recogniser.transcribe(audio), language)
+    return heard.heard if heard.characters.rate > WORST_CHARACTERS else None
 
 
 def _together(items: Sequence[Item]) -> Iterator[list[tuple[str, Audio]]]:
