@@ -84,7 +84,7 @@ class Try:
     forwards: int
 
 
-def seeds_of(request: TextRequest, samples: int) -> list[int]:
+def seeds_of(seed: int, samples: int) -> list[int]:
     """A seed for each sample: the first is the request's own."""
-    more = np.random.SeedSequence(request.seed).generate_state(samples, np.uint32).tolist()
-    return [request.seed, *more[1:]]
+    more = np.random.SeedSequence(seed).generate_state(samples, np.uint32).tolist()
+    return [seed, *more[1:]]

@@ -48,6 +48,7 @@ from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond
 from fm_audio.zipformer import Heads
+from tests.invariance import listening
 from tests.invariance.company import padded
 from tests.invariance.vocoders import SPEC, speecht5, univnet
 
@@ -402,6 +403,10 @@ CASES: dict[str, Case] = {
         lambda: AutoregressiveText(ALPHABET, ALPHABET, WIDTH, 2, 2, text_width=12, text_layers=1, text_heads=2),
         writes_in_turn,
         [t for t in TEXTS if t.text],
+    ),
+    "heard mels": Case(listening.encoder, listening.mels, listening.encoded, torch.float32, by("mel"), 0.3),
+    "heard speech": Case(
+        listening.listener, listening.recordings, listening.listens, length=lambda r: len(r.audio.samples), amount=0.3
     ),
     "infilled speech": task(infilling, answered, infill_requests, lambda request: len(request.reference)),
     "infilled speech, aligned": task(lambda: infilling(**ALIGNED), answered, infill_requests, lambda r: len(r.reference)),

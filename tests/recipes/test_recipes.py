@@ -44,6 +44,7 @@ def nodes(part: Any) -> list[dict[str, Any]]:
 def test_there_are_recipes() -> None:
     wanted = {f"aligned_tts/{name}.yaml" for name in ("smoke", "ljspeech", "vctk", "taught", "asterisk")}
     wanted |= {f"infill_tts/{name}.yaml" for name in ("smoke", *INFILLING)}
+    wanted |= {f"speech_to_text/{name}.yaml" for name in ("smoke", *LISTENING)}
     wanted |= {f"text_to_text/{name}.yaml" for name in ("smoke", *WRITING)}
     assert wanted <= set(NAMES)
 
@@ -237,6 +238,55 @@ def test_the_smoke_recipe_of_text_trains_goes_on_and_writes(until: list[str], tm
     asked = [str(tmp_path / "runs/text_smoke/model"), str(pairs), "--steps", "2", "--limit", "20", "--json", str(report)]
     assert measure(asked) == 0
     assert report.is_file()
+
+
+def test_the_smoke_recipe_of_listening_trains_goes_on_and_writes(smoke_data: Path, tmp_path: Path) -> None:
+    """Every command of its first comment."""
+    recipe = ROOT / "recipes/speech_to_text/smoke.yaml"
+    (tmp_path / "data").symlink_to(smoke_data / "data")
+    for steps in ("20", "24"):
+        arguments = ["fit", "--config", str(recipe), "--trainer.max_steps", steps]
+        assert command([*arguments, "--ckpt_path", "last"], tmp_path) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    assert command(["export", "runs/listening_smoke", "runs/listening_smoke/model"], tmp_path) == 0
+    clip = next((tmp_path / "data/smoke/wavs").glob("*.wav"))
+    assert command(["transcribe", str(clip), "--model", "runs/listening_smoke/model"], tmp_path) == 0
+    written = (tmp_path / "output.txt").read_text().splitlines()[-1]
+    assert set(written) <= set("abcdefghijklmnopqrstuvwxyz' ")
+
+
+LISTENING = ("taught", "librispeech")
+
+
+@pytest.mark.parametrize("name", LISTENING)
+def test_a_listening_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, smoke_data: Path) -> None:
+    from fm_audio.checkpoint import instantiate
+    from fm_audio.data.speech import SpeechDataModule
+
+    text = (ROOT / f"recipes/speech_to_text/{name}.yaml").read_text()
+    recipe = yaml.safe_load(text)
+    node = recipe["model"]["init_args"]["task"]
+    shared = {"spec": recipe["spec"], "frontend": recipe["frontend"]}
+    node["init_args"] |= shared
+    with torch.device("meta"):
+        millions = sum(p.numel() for p in instantiate(node).parameters()) / 1e6
+    told = re.search(r"(\d+(?:\.\d)?) M parameters", text)
+    assert told is not None and abs(millions - float(told[1])) <= (0.05 if "." in told[1] else 0.5), millions
+    small = {"speech_width": 16, "speech_layers": 1, "speech_heads": 2, "channels": 8}
+    node["init_args"] |= small
+    node["init_args"]["backbone"]["init_args"] |= {"width": 16, "layers": 1, "heads": 2, "tokens_width": 16}
+    task: Any = instantiate(node)
+    cuts = str(smoke_data / "data/smoke/cuts.jsonl.gz")
+    data = SpeechDataModule([cuts], [], task.spec, task.frontend, 8)
+    data.setup()
+    optimizer = torch.optim.AdamW(task.parameters(), 3e-3)
+    losses = []
+    batches = list(data.train_dataloader())
+    for step in range(8):
+        losses.append(task.loss(batches[step % len(batches)], torch.Generator().manual_seed(0))["loss"])
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
 
 
 WRITING = ("pronunciation", "pronunciation_autoregressive", "modernising", "phrases")

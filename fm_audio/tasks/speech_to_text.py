@@ -1,0 +1,122 @@
+"""Speech to text by flow: log-mel → states, noise → token embeddings → letters or subwords.
+
+    loss = that of `TextWriter`, told the states of the recording
+
+The head, the port and the way to decide on tokens are those of text to text; only what reads the source is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fm_audio.audio import Audio, AudioSpec, resample
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.text.spelled import Spelled
+from fm_audio.encoders.speech import SpeechEncoder
+from fm_audio.flow.path import Path
+from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.time_law import TimeLaw
+from fm_audio.tasks.groups import groups
+from fm_audio.tasks.text_requests import GeneratedText, TextDecoding
+from fm_audio.tasks.text_writer import TextWriter
+from fm_audio.tasks.transcription import Passage, Transcript, TranscriptRequest, pieces_of
+from fm_audio.types import Cond, length_mask
+
+GROUP_FRAMES = 8192  # padded frames that are heard together
+
+
+class SpeechToText(nn.Module):
+    """`backbone` (a `types.Backbone`) attends to `speech_width` wide tokens. `frontend` says what is written, in which letters.
+
+    speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`. The others are those of `TextWriter`.
+    """
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        frontend: Spelled,
+        backbone: nn.Module,
+        channels: int = 64,
+        speech_width: int = 144,
+        speech_layers: int = 4,
+        speech_heads: int = 4,
+        frames_per_token: int = 4,
+        kernel: int = 7,
+        dropout: float = 0.1,
+        condition_drop: float = 0.0,
+        pads: int = 4,
+        prediction: str = "logits",
+        evidence: bool = True,
+        label_smoothing: float = 0.0,
+        self_conditioning: float = 0.0,
+        time_law: TimeLaw | None = None,
+        path: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec, self.frontend = spec, frontend
+        self.encoder = SpeechEncoder(
+            spec.bands, speech_width, speech_layers, speech_heads, frames_per_token, kernel, dropout=dropout
+        )
+        self.writer = TextWriter(
+            frontend.target, backbone, speech_width, channels, condition_drop, pads, prediction, evidence, label_smoothing,
+            self_conditioning, time_law, path,
+        )  # fmt: skip
+
+    def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Scalars "loss" (what to minimise) and its parts "flow" and "length"; the batch's symbols are its transcripts."""
+        cond = self.encoder(batch.mel, batch.mask)
+        return self.writer.loss(cond, batch.symbols, batch.symbols_mask, generator)
+
+    def default_sampling(self) -> Sampling:
+        return self.writer.default_sampling()
+
+    def default_decoding(self) -> TextDecoding:
+        return self.writer.default_decoding()
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        requests: Sequence[TranscriptRequest],
+        sampling: Sampling | None = None,
+        decoding: TextDecoding | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Transcript]:
+        """What is said in each recording; the same alone and in any company. `progress` hears the share that is done, up to 1.
+
+        Long recordings are heard in pieces, cut where they are quiet. Raises FmAudioError where nobody speaks.
+        """
+        pieces = [(i, start, piece) for i, r in enumerate(requests) for start, piece in pieces_of(r.audio)]
+        mels = [self._mel(piece) for _, _, piece in pieces]
+        heard: dict[int, GeneratedText] = {}
+        for group in groups([len(mel) for mel in mels], GROUP_FRAMES):
+            seeds = [requests[pieces[k][0]].seed for k in group]
+            made = self.writer.write(self._heard([mels[k] for k in group]), seeds, sampling, decoding)
+            heard.update(zip(group, made, strict=True))
+            if progress is not None:
+                progress(len(heard) / len(pieces))
+        of_each: list[list[int]] = [[] for _ in requests]
+        for k, (i, _, _) in enumerate(pieces):
+            of_each[i].append(k)
+        return [self._joined([(pieces[k], heard[k]) for k in own]) for own in of_each]
+
+    def _mel(self, audio: Audio) -> Tensor:
+        """Log-mel (n bands) of a piece."""
+        wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, self.spec.sample_rate))
+        return self.spec.log_mel(wave[None].to(self.encoder.patch.weight.device))[0]
+
+    def _heard(self, mels: Sequence[Tensor]) -> Cond:
+        mask = length_mask(torch.tensor([len(mel) for mel in mels], device=mels[0].device))
+        return self.encoder(nn.utils.rnn.pad_sequence(list(mels), batch_first=True), mask)
+
+    @staticmethod
+    def _joined(found: Sequence[tuple[tuple[int, float, Audio], GeneratedText]]) -> Transcript:
+        passages = tuple(
+            Passage(made.text.strip(), round(start, 3), round(start + piece.seconds, 3), made.log_probability)
+            for (_, start, piece), made in found
+        )
+        text = " ".join(p.text for p in passages if p.text)
+        return Transcript(text, passages, sum(made.forwards for _, made in found))

@@ -1,0 +1,63 @@
+"""What listens, in company: recordings and mels of several lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fm_audio.audio import Audio, AudioSpec
+from fm_audio.backbones.dit import DiT
+from fm_audio.data.text.spelled import Spelled
+from fm_audio.data.text.vocabulary import Letters
+from fm_audio.encoders.speech import SpeechEncoder
+from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.speech_to_text import SpeechToText
+from fm_audio.tasks.text_requests import TextDecoding
+from fm_audio.tasks.transcription import TranscriptRequest
+from tests.invariance.company import padded
+
+RATE, BANDS, WIDTH = 8_000, 10, 12
+SPEC = AudioSpec(sample_rate=RATE, n_fft=256, hop_samples=128, window_samples=256, bands=BANDS)
+
+
+def recordings() -> list[TranscriptRequest]:
+    """Noise that comes and goes, which is speech as far as levels tell."""
+    made = []
+    for i, seconds in enumerate((0.31, 0.05, 0.6, 0.2, 0.43)):
+        draw, n = np.random.default_rng(i), round(seconds * RATE)
+        loud = 0.05 + 0.95 * (np.arange(n) % 400 < 200)
+        made.append(TranscriptRequest(Audio((0.3 * loud * draw.standard_normal(n)).astype(np.float32), RATE), i))
+    return made
+
+
+def listener() -> SpeechToText:
+    net = DiT(16, 2, 2, tokens_width=WIDTH, position_kernel=0)
+    return SpeechToText(SPEC, Spelled(Letters("abc", longest=7)), net, 8, WIDTH, 1, 2, frames_per_token=3, kernel=3)
+
+
+def listens(net: SpeechToText, items: Sequence[TranscriptRequest], padding: int) -> list[tuple[Tensor, ...]]:
+    """Padding comes of a longer recording that shares the batch."""
+    longer = Audio(np.tile(recordings()[2].audio.samples, 2), RATE)
+    heard = net.generate([*items, *[TranscriptRequest(longer, 9)] * padding], Sampling(3, grid="quantile"), TextDecoding())
+    return [
+        (torch.tensor([1.0 + ord(c) for c in t.text] + [1.0]).double(), torch.tensor([t.passages[0].log_probability, t.forwards]))
+        for t in heard[: len(items)]
+    ]
+
+
+def mels() -> list[dict[str, Tensor]]:
+    return [{"mel": torch.randn(n, BANDS)} for n in (13, 16, 1, 3, 23)]
+
+
+def encoder() -> SpeechEncoder:
+    return SpeechEncoder(BANDS, WIDTH, 2, 2, frames_per_token=3, kernel=3)
+
+
+def encoded(net: SpeechEncoder, items: Sequence[dict[str, Tensor]], padding: int) -> list[tuple[Tensor, ...]]:
+    mel, mask = padded([i["mel"] for i in items], padding, float("nan"))
+    cond = net(mel, mask)
+    assert cond.tokens is not None and cond.tokens_mask is not None and not cond.tokens[~cond.tokens_mask].any()
+    return [(row[keep],) for row, keep in zip(cond.tokens, cond.tokens_mask, strict=True)]
