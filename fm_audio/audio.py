@@ -187,6 +187,14 @@ class Audio:
         return write_whole(path, np.clip(self.samples, -1.0, 1.0), self.sample_rate)
 
 
+def frame_levels_db(audio: Audio, frame_seconds: float) -> np.ndarray:
+    """Decibels of full scale of each frame (n,); a last part of a frame is left out, unless it is all there is."""
+    n = max(1, round(frame_seconds * audio.sample_rate))
+    frames = max(1, len(audio.samples) // n)
+    rows = np.resize(audio.samples[: frames * n], (frames, min(n, len(audio.samples)))).astype(np.float64)
+    return 10 * np.log10(np.mean(rows**2, 1) + 1e-12)
+
+
 def write_whole(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: int, subtype: str | None = None) -> Path:
     """Samples (s,) or (s, c), as floats in [-1, 1] or as the integers of `subtype`, to a file that is whole or not there."""
     import soundfile

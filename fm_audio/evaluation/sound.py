@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fm_audio.audio import Audio
+from fm_audio.audio import Audio, frame_levels_db
 
 FRAME_SECONDS = 0.01
 
@@ -52,7 +52,7 @@ def sound_faults(
     samples = audio.samples.astype(np.float32)
     if not len(samples) or not np.isfinite(samples).all():
         return [Fault("silent", "the sound is empty or holds values that are no numbers", weight=100.0)]
-    levels = frame_levels(audio)
+    levels = frame_levels_db(audio, FRAME_SECONDS)
     speech_db = float(np.quantile(levels, 0.95))
     if speech_db < limits.silent_db:
         return [Fault("silent", f"nothing is louder than {limits.silent_db:g} dB", weight=100.0)]
@@ -62,14 +62,6 @@ def sound_faults(
     if speed is not None:
         found += _pace(loud, phones, speed, limits)
     return found
-
-
-def frame_levels(audio: Audio) -> np.ndarray:
-    """Decibels of full scale of each 10 ms; a last part of a frame is left out, unless it is all there is."""
-    n = max(1, round(FRAME_SECONDS * audio.sample_rate))
-    frames = max(1, len(audio.samples) // n)
-    rows = np.resize(audio.samples[: frames * n], (frames, min(n, len(audio.samples)))).astype(np.float64)
-    return 10 * np.log10(np.mean(rows**2, 1) + 1e-12)
 
 
 def _silences(loud: np.ndarray, pauses_seconds: Sequence[float], limits: SoundLimits) -> list[Fault]:

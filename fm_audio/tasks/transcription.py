@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fm_audio.audio import Audio
+from fm_audio.audio import Audio, frame_levels_db
 from fm_audio.types import FmAudioError
 
 PIECE_SECONDS = 12.0  # about the longest that models are trained on
@@ -50,7 +50,7 @@ def pieces_of(audio: Audio, longest_seconds: float = PIECE_SECONDS) -> list[tupl
     """
     require_speech(audio)
     rate, samples = audio.sample_rate, audio.samples
-    levels = frame_levels_db(audio)
+    levels = frame_levels_db(audio, LEVEL_SECONDS)
     hop, most = round(LEVEL_SECONDS * rate), int(longest_seconds / LEVEL_SECONDS)
     found, start = [], 0
     while (len(samples) - start * hop) / rate > longest_seconds:
@@ -70,16 +70,9 @@ def require_speech(audio: Audio) -> None:
         raise FmAudioError("recording: it is empty or broken; give one in which somebody speaks")
     if np.abs(audio.samples).max() < SILENT_PEAK:
         raise FmAudioError("recording: it is silent; give one in which somebody speaks")
-    levels = frame_levels_db(audio)
+    levels = frame_levels_db(audio, LEVEL_SECONDS)
     loud, quiet = np.quantile(levels, [0.95, 0.05])
     if loud - quiet < SPEECH_RANGE_DB:
         raise FmAudioError(
             f"recording: no speech was found in it; its level stays within {loud - quiet:.1f} dB, as that of hum and noise does"
         )
-
-
-def frame_levels_db(audio: Audio) -> np.ndarray:
-    """Of each 20 ms (n,), the last one filled up with silence."""
-    hop = max(1, round(LEVEL_SECONDS * audio.sample_rate))
-    padded = np.pad(audio.samples.astype(np.float64), (0, -len(audio.samples) % hop))
-    return 10 * np.log10(np.square(padded.reshape(-1, hop)).mean(1) + 1e-10)

@@ -13,7 +13,7 @@ import soundfile
 import torch
 from torch import nn
 
-from fm_audio.audio import Audio, AudioSpec
+from fm_audio.audio import Audio, AudioSpec, frame_levels_db
 from fm_audio.backbones.dit import DiT
 from fm_audio.checkpoint import save_model
 from fm_audio.cli import main
@@ -23,7 +23,7 @@ from fm_audio.data.text.vocabulary import Letters
 from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.evaluation import transcripts
 from fm_audio.tasks.speech_to_text import SpeechToText
-from fm_audio.tasks.transcription import TranscriptRequest, frame_levels_db, pieces_of
+from fm_audio.tasks.transcription import TranscriptRequest, pieces_of
 from fm_audio.types import FmAudioError
 
 RATE = 8_000
@@ -132,7 +132,7 @@ def test_recordings_without_speech_are_refused(samples: np.ndarray, says: str) -
 
 
 def test_levels_are_in_decibels() -> None:
-    levels = frame_levels_db(Audio(np.concatenate([np.ones(160), 0.1 * np.ones(160)]).astype(np.float32), RATE))
+    levels = frame_levels_db(Audio(np.concatenate([np.ones(160), 0.1 * np.ones(160)]).astype(np.float32), RATE), 0.02)
     np.testing.assert_allclose(levels, [0.0, -20.0], atol=1e-3)
 
 
