@@ -240,11 +240,12 @@ def test_the_smoke_recipe_of_text_trains_goes_on_and_writes(until: list[str], tm
     assert report.is_file()
 
 
-def test_the_smoke_recipe_of_listening_trains_goes_on_and_writes(smoke_data: Path, tmp_path: Path) -> None:
-    """Every command of its first comment."""
+@pytest.mark.parametrize("until", [["20"], pytest.param(["20", "40"], marks=pytest.mark.slow)], ids="-".join)
+def test_the_smoke_recipe_of_listening_trains_goes_on_and_writes(until: list[str], smoke_data: Path, tmp_path: Path) -> None:
+    """Every command of its first comment; that a run goes on, in the slow tests."""
     recipe = ROOT / "recipes/speech_to_text/smoke.yaml"
     (tmp_path / "data").symlink_to(smoke_data / "data")
-    for steps in ("20", "24"):
+    for steps in until:
         arguments = ["fit", "--config", str(recipe), "--trainer.max_steps", steps]
         assert command([*arguments, "--ckpt_path", "last"], tmp_path) == 0, (tmp_path / "output.txt").read_text()[-3000:]
     assert command(["export", "runs/listening_smoke", "runs/listening_smoke/model"], tmp_path) == 0
