@@ -20,6 +20,7 @@ from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.pitch import PitchTracker
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.data.text.spelled import Spelled
 from fm_audio.data.text.transfer import settle_pauses, transfer, whole_frames
 from fm_audio.types import FmAudioError
 
@@ -115,7 +116,7 @@ class SpeechDataset(Dataset):
         """Symbol ids and, where the cut knows its alignment, whole frames for each of them."""
         text = cut.supervisions[0].text
         items = (cut.supervisions[0].alignment or {}).get("phone")
-        if items:
+        if items and not isinstance(self.frontend, Spelled):  # a transcript's letters have no durations
             try:
                 ids, seconds = self._aligned(text, [i.symbol for i in items], [i.duration for i in items], wave)
                 return torch.tensor(ids), torch.tensor(whole_frames(seconds, frames))

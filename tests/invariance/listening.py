@@ -28,7 +28,7 @@ def recordings() -> list[TranscriptRequest]:
     made = []
     for i, seconds in enumerate((0.31, 0.05, 0.6, 0.2, 0.43)):
         draw, n = np.random.default_rng(i), round(seconds * RATE)
-        loud = 0.05 + 0.95 * (np.arange(n) % 400 < 200)
+        loud = 0.05 + 0.95 * (np.arange(n) % 320 < 160)
         made.append(TranscriptRequest(Audio((0.3 * loud * draw.standard_normal(n)).astype(np.float32), RATE), i))
     return made
 
