@@ -74,8 +74,8 @@ def align(word: str, phones: tuple[str, ...], costs: dict[str, dict[str, float]]
     return graphones[::-1]
 
 
-def graphones_of(pairs: Pairs, rounds: int = 4) -> list[Graphones]:
-    """Viterbi training: align, count, align with the counts."""
+def costs_of(pairs: Pairs, rounds: int = 4) -> dict[str, dict[str, float]]:
+    """-log P(phones | letter) by Viterbi training: align, count, align with the counts."""
     sample = pairs[:: max(1, len(pairs) // 30_000)]
     costs, guess = first_costs(sample), True
     for _ in range(rounds):
@@ -85,6 +85,12 @@ def graphones_of(pairs: Pairs, rounds: int = 4) -> list[Graphones]:
                 counts[letter][chunk] += 1
         costs = {a: {c: -math.log(n / sum(k.values())) for c, n in k.items()} for a, k in counts.items()}
         guess = False
+    return costs
+
+
+def graphones_of(pairs: Pairs) -> list[Graphones]:
+    """The pairs that can be aligned, each by its likeliest alignment."""
+    costs = costs_of(pairs)
     return [g for word, phones in pairs if (g := align(word, phones, costs, False))]
 
 

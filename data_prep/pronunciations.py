@@ -2,6 +2,9 @@
 
 A word's letters are the source, its phones with stress the target. Of several pronunciations the first is the target; all stand
 in the file as right answers. Words fall to train, validation and test (90, 5, 5 %) by a hash of the word (`data_prep.splits`).
+
+With --in-place, the targets of training and validation hold what is dealt to each letter (`F _ IH1 K+S`, `vocabulary.Dealt`), by an
+alignment that is learned from training words; test.tsv stays in phones.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from data_prep.lexicon import align, costs_of, read_cmudict
 from data_prep.prepare import run
-from data_prep.splits import add_out, write_splits
+from data_prep.splits import add_out, split_of, write_splits
 from fm_audio.data.text.arpabet import PHONES, stressless
 from fm_audio.data.text.pairs import Pair
+from fm_audio.data.text.vocabulary import NOTHING
 from fm_audio.types import FmAudioError
 
 EXAMPLE = "example: python -m data_prep.pronunciations data/pronunciations --max-letters 20 --max-phones 20"
@@ -48,6 +53,28 @@ def pronunciations(
                 yield word, Pair(word, plain[0], tuple(dict.fromkeys(plain)))
 
 
+def dealt(keyed: Sequence[tuple[str, Pair]], least: int, left_out: Counter[str]) -> tuple[list[tuple[str, Pair]], list[str]]:
+    """The pairs with their targets dealt to the letters, except those of the test part, and all that was dealt.
+
+    Words with something that is dealt fewer than `least` times in training are left out.
+    """
+    train = [(pair.source or "", tuple(pair.target.split())) for key, pair in keyed if split_of(key) == "train"]
+    costs = costs_of(train)
+    usage = Counter(chunk for word, phones in train for _, chunk in align(word, phones, costs, False) or [])
+    usual = {chunk for chunk, n in usage.items() if n >= least}
+    made = []
+    for key, pair in keyed:
+        if split_of(key) == "test":
+            made.append((key, pair))
+            continue
+        graphones = align(pair.source or "", tuple(pair.target.split()), costs, False)
+        if graphones is None or not usual.issuperset(chunk for _, chunk in graphones):
+            left_out["words whose letters have unusual phones"] += 1
+            continue
+        made.append((key, Pair(pair.source, " ".join(chunk.replace(" ", "+") or NOTHING for _, chunk in graphones), pair.right)))
+    return made, [chunk.replace(" ", "+") or NOTHING for chunk in sorted(usual)]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         "python -m data_prep.pronunciations",
@@ -60,19 +87,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-letters", type=int, default=20, help="longest word (20)")
     parser.add_argument("--max-phones", type=int, default=20, help="longest pronunciation (20)")
     parser.add_argument("--no-stress", action="store_true", help="39 phones, vowels without 0, 1 and 2")
+    parser.add_argument("--in-place", action="store_true", help="deal the phones to the letters, for TextInPlace")
+    parser.add_argument("--least", type=int, default=20, help="of --in-place: how often what is dealt must occur (20)")
     args = parser.parse_args(argv)
     if args.dictionary is None:
         words = shipped_dictionary()
     else:
-        from data_prep.lexicon import read_cmudict
-
         if not args.dictionary.is_file():
             raise FmAudioError(f"--dictionary {args.dictionary}: not there; give cmudict.dict, or leave it out")
         words = list(read_cmudict(args.dictionary).items())
     left_out: Counter[str] = Counter()
     keyed = list(pronunciations(words, args.max_letters, args.max_phones, not args.no_stress, left_out))
     several = sum(len(pair.right) > 1 for _, pair in keyed)
-    write_splits(args.out, keyed, +left_out, LICENCE, several_pronunciations=several, split_by="crc32 of the word")
+    more: dict[str, object] = {"several_pronunciations": several, "split_by": "crc32 of the word"}
+    if args.in_place:
+        keyed, more["dealt"] = dealt(keyed, args.least, left_out)
+    write_splits(args.out, keyed, +left_out, LICENCE, **more)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from fm_audio.evaluation.text_metrics import Diversity, Quality, diversity, qual
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextDecoding, TextRequest
+from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 
@@ -68,7 +69,7 @@ def ways(model: torch.nn.Module, given: argparse.Namespace) -> list[Way]:
     """All rows that were asked for; an autoregressive model has one."""
     if isinstance(model, AutoregressiveText):
         return [Way("greedy", {}, model.generate)]
-    if not isinstance(model, TextToText):
+    if not isinstance(model, TextToText | TextInPlace):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which writes no text; give a text-to-text model")
     length = given.length or model.default_decoding().length
     all_steps = sorted({1, *given.steps})
@@ -79,7 +80,7 @@ def ways(model: torch.nn.Module, given: argparse.Namespace) -> list[Way]:
     return found
 
 
-def _way(model: TextToText, given: argparse.Namespace, steps: int, temperature: float, samples: int, length: str) -> Way:
+def _way(model: TextToText | TextInPlace, given: argparse.Namespace, steps: int, temperature: float, samples: int, length: str) -> Way:
     sampling = Sampling(steps, given.solver, given.grid, given.guidance, temperature=temperature)
     decoding = TextDecoding(length, given.candidates, samples, None if given.no_stop else 2)
     label = f"{steps} step{'s' if steps > 1 else ''}, temperature {temperature:g}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from fm_audio.checkpoint import load_model
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextRequest
+from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 
@@ -64,7 +65,7 @@ def _written(model: object, requests: Sequence[TextRequest], given: argparse.Nam
         if needless:
             raise FmAudioError(f"{given.model}: writes token after token and knows no {', '.join(needless)}; leave it out")
         return model.generate(requests)
-    if not isinstance(model, TextToText):
+    if not isinstance(model, TextToText | TextInPlace):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which writes no text; give a text-to-text model")
     sampling = model.default_sampling().changed(steps=given.steps, temperature=given.temperature, guidance=given.guidance)
     wishes = {name: getattr(given, name) for name in ("length", "candidates", "samples")}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fm_audio.data.text.edits import least_risk
 from fm_audio.types import FmAudioError
 
 LENGTHS = ("predicted", "drawn", "end")
@@ -88,3 +90,12 @@ def seeds_of(seed: int, samples: int) -> list[int]:
     """A seed for each sample: the first is the request's own."""
     more = np.random.SeedSequence(seed).generate_state(samples, np.uint32).tolist()
     return [seed, *more[1:]]
+
+
+def decided(samples: Sequence[Sequence[Try]], decode: Callable[[Sequence[int]], str]) -> GeneratedText:
+    """Of each sample the surest candidate, of the samples the one nearest to all."""
+    surest = [max(candidates, key=lambda c: c.log_probability) for candidates in samples]
+    chosen = surest[least_risk([s.ids for s in surest]) if len(surest) > 1 else 0]
+    forwards = sum(c.forwards for candidates in samples for c in candidates)
+    shown = tuple(decode(s.ids) for s in surest) if len(surest) > 1 else ()
+    return GeneratedText(decode(chosen.ids), chosen.ids, chosen.log_probability, forwards, shown)

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from fm_audio.data.text.edits import least_risk
 from fm_audio.data.text.vocabulary import END, PAD, Vocabulary, until_end
 from fm_audio.encoders.tokens import TokenLengths, with_positions
 from fm_audio.flow.guidance import drop_conditions
@@ -25,7 +24,7 @@ from fm_audio.flow.settling import Settled, sample_tokens
 from fm_audio.flow.time_law import TimeLaw, Undecided
 from fm_audio.flow.token_port import TokenPort
 from fm_audio.tasks.groups import groups
-from fm_audio.tasks.text_requests import Draft, GeneratedText, TextDecoding, Try, seeds_of
+from fm_audio.tasks.text_requests import Draft, GeneratedText, TextDecoding, Try, decided, seeds_of
 from fm_audio.types import Cond, FmAudioError, Mask, length_mask
 
 LENGTH_WEIGHT = 0.1
@@ -119,10 +118,7 @@ class TextWriter(nn.Module):
         if not seeds:
             return []
         sampling, decoding = sampling or self.default_sampling(), decoding or self.default_decoding()
-        if decoding.samples > 1 and sampling.temperature == 0.0:
-            raise FmAudioError(
-                f"decoding: {decoding.samples} samples at temperature 0 are all the same; raise the temperature, or take 1 sample"
-            )
+        require_samples_differ(sampling, decoding)
         if sampling.guidance != 1.0 and not self.condition_drop:
             raise FmAudioError(
                 f"sampling: guidance is {sampling.guidance}, and this model was not trained without its source "
@@ -138,7 +134,7 @@ class TextWriter(nn.Module):
         samples: list[dict[int, list[Try]]] = [{} for _ in seeds]
         for k, draft in enumerate(drafts):
             samples[draft.request].setdefault(draft.sample, []).append(tries[k])
-        return [self._decided(list(of_one.values())) for of_one in samples]
+        return [decided(list(of_one.values()), self.target.decode) for of_one in samples]
 
     def _drafts(self, i: int, seed: int, cond: Cond, decoding: TextDecoding) -> list[Draft]:
         log_lengths = self.lengths(cond, 1)[0].cpu()
@@ -154,17 +150,17 @@ class TextWriter(nn.Module):
         settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience, (PAD, END))
         return _tries(settled, mask)
 
-    def _decided(self, samples: Sequence[Sequence[Try]]) -> GeneratedText:
-        """Of each sample the surest candidate, of the samples the one nearest to all."""
-        surest = [max(candidates, key=lambda c: c.log_probability) for candidates in samples]
-        chosen = surest[least_risk([s.ids for s in surest]) if len(surest) > 1 else 0]
-        forwards = sum(c.forwards for candidates in samples for c in candidates)
-        shown = tuple(self.target.decode(s.ids) for s in surest) if len(surest) > 1 else ()
-        return GeneratedText(self.target.decode(chosen.ids), chosen.ids, chosen.log_probability, forwards, shown)
-
     @property
     def _port(self) -> TokenPort:
         return self.head.ports["text"]  # type: ignore[return-value]
+
+
+def require_samples_differ(sampling: Sampling, decoding: TextDecoding) -> None:
+    """Raises FmAudioError for several samples from no noise."""
+    if decoding.samples > 1 and sampling.temperature == 0.0:
+        raise FmAudioError(
+            f"decoding: {decoding.samples} samples at temperature 0 are all the same; raise the temperature, or take 1 sample"
+        )
 
 
 def _lengths(log_lengths: Float[Tensor, "longest"], decoding: TextDecoding, seed: int) -> list[int]:

@@ -44,6 +44,7 @@ from fm_audio.tasks.infill_requests import InfillRequest
 from fm_audio.tasks.infill_tts import InfillTTS, told
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
+from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond
@@ -293,13 +294,17 @@ def writing(source: bool = True, **arguments: Any) -> nn.Module:
     return TextToText(ALPHABET if source else None, ALPHABET, net, 8, 12, 1, 2, **arguments)
 
 
+def writing_in_place() -> nn.Module:
+    return TextInPlace(ALPHABET, ALPHABET, DiT(WIDTH, 2, 2, position_kernel=0), 8, 12, 1, 2, self_conditioning=0.5)
+
+
 def written(texts: Sequence[GeneratedText]) -> Outputs:
     """Tokens, that could not be nearly the same, beside how sure of them the model was."""
     return [(torch.tensor([*t.ids, 1]).double(), torch.tensor([t.log_probability, t.forwards])) for t in texts]
 
 
 def writes(sampling: Sampling, decoding: TextDecoding) -> Callable[..., Outputs]:
-    def run(net: TextToText, items: Sequence[TextRequest], padding: int) -> Outputs:
+    def run(net: TextToText | TextInPlace, items: Sequence[TextRequest], padding: int) -> Outputs:
         """Padding comes of another request that shares the batch, the longest there is."""
         others = [TextRequest("abcdefgab", 99)] * padding if net.source else []
         return written(net.generate([*items, *others], sampling, decoding)[: len(items)])
@@ -403,6 +408,9 @@ CASES: dict[str, Case] = {
         lambda: AutoregressiveText(ALPHABET, ALPHABET, WIDTH, 2, 2, text_width=12, text_layers=1, text_heads=2),
         writes_in_turn,
         [t for t in TEXTS if t.text],
+    ),
+    "written text, in place": text_task(
+        writing_in_place, writes(Sampling(6, grid="quantile"), TextDecoding(samples=2)), [t for t in TEXTS if t.text]
     ),
     "heard mels": Case(listening.encoder, listening.mels, listening.encoded, torch.float32, by("mel"), 0.3),
     "heard speech": Case(

@@ -291,7 +291,7 @@ def test_a_listening_recipe_builds_at_its_size_and_learns_at_a_small_one(name: s
     assert losses[-1] < losses[0]
 
 
-WRITING = ("pronunciation", "pronunciation_autoregressive", "modernising", "phrases")
+WRITING = ("pronunciation", "pronunciation_in_place", "pronunciation_autoregressive", "modernising", "phrases")
 
 
 @pytest.mark.parametrize("name", WRITING)

@@ -19,6 +19,7 @@ from fm_audio.types import FmAudioError
 
 PAD, END = 0, 1
 MARKS = ("<pad>", "<end>")
+NOTHING = "_"
 LOWER_CASE = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -95,6 +96,16 @@ class Phones(Symbols):
 
     def __init__(self, stress: bool = True, longest: int = 32) -> None:
         super().__init__(list(PHONES) if stress else list(dict.fromkeys(map(stressless, PHONES))), longest)
+
+
+class Dealt(Symbols):
+    """What is dealt to each letter of a word: nothing (`_`), a symbol, or several with `+` between them: `K+S`.
+
+    Texts hold one of them for each letter; decoded they are symbols with spaces: `F _ IH1 K+S` -> `F IH1 K S`.
+    """
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return " ".join(self.symbols[i].replace("+", " ") for i in until_end(ids) if self.symbols[i] != NOTHING)
 
 
 class Pieces:

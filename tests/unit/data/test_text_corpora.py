@@ -12,7 +12,7 @@ import pytest
 from data_prep import phrases, pronunciations, verses
 from data_prep.splits import SPLITS, split_of
 from fm_audio.data.text.pairs import Pair, read_pairs
-from fm_audio.data.text.vocabulary import Letters, Phones, Pieces
+from fm_audio.data.text.vocabulary import Dealt, Letters, Phones, Pieces
 from fm_audio.types import FmAudioError
 
 
@@ -38,6 +38,19 @@ def test_pronunciations_of_the_shipped_dictionary(tmp_path: Path, capsys: pytest
         assert letters.encode(str(pair.source)) and all(phones.encode(r) for r in pair.right)
     several = {p.source: p.right for pairs in found.values() for p in pairs if len(p.right) > 1}
     assert several["a"] == ("AH0", "EY1") and len(several) == report["several_pronunciations"]
+
+
+def test_phones_are_dealt_to_the_letters(tmp_path: Path) -> None:
+    pronunciations.main([str(tmp_path), "--max-letters", "5", "--in-place"])
+    found, report = parts(tmp_path), json.loads((tmp_path / "report.json").read_text())
+    letters, table = Letters("abcdefghijklmnopqrstuvwxyz'-.", 5), Dealt(report["dealt"], 5)
+    for pair in found["train"] + found["validation"]:
+        assert len(letters.encode(str(pair.source))) == len(ids := table.encode(pair.target))
+        assert table.decode(ids) in pair.right
+    said = {p.source: p.target for p in found["train"] + found["validation"]}
+    assert said["know"] == "_ N OW1 _" and said["six"] == "S IH1 K+S" and said["bathe"] == "B EY1 _ DH _"
+    assert all("_" not in p.target and "+" not in p.target for p in found["test"])
+    assert report["left_out"]["words whose letters have unusual phones"] > 0
 
 
 def test_without_stress_and_from_a_dictionary_of_ones_own(tmp_path: Path) -> None:

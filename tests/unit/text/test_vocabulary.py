@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fm_audio.data.text.edits import edit_distance, least_risk
-from fm_audio.data.text.vocabulary import END, PAD, Letters, Phones, Pieces, Symbols, Vocabulary
+from fm_audio.data.text.vocabulary import END, PAD, Dealt, Letters, Phones, Pieces, Symbols, Vocabulary
 from fm_audio.types import FmAudioError
 
 
@@ -35,6 +35,12 @@ def test_there_and_back(pieces: Pieces) -> None:
         assert v.decode(ids) == text
         assert v.decode([*ids, END, ids[0], PAD]) == text, "nothing after the end"
         assert v.decode([]) == ""
+
+
+def test_what_is_dealt_to_letters_is_joined_again() -> None:
+    v = Dealt(["_", "F", "IH1", "K+S"], 5)
+    assert isinstance(v, Vocabulary) and v.decode(v.encode("F _ IH1 K+S")) == "F IH1 K S" and v.decode(v.encode("_ _")) == ""
+    assert v.decode([*v.encode("F"), END, *v.encode("F")]) == "F"
 
 
 def test_letters_are_written_in_one_way() -> None:

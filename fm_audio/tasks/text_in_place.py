@@ -1,0 +1,142 @@
+"""Text in place by flow: one token of the answer for each token of the source, where the two run side by side.
+
+    loss = cross-entropy of the token at every place, told the states of all source tokens, its own in its own place
+
+Spelling to sound is such a task once each letter is dealt the phones it stands for, none or several (`data_prep.pronunciations
+--in-place`). Nothing is learned of lengths and of what belongs to what, so that little training goes far; `TextToText` is for
+answers that stand in another order or say more than their source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fm_audio.data.batches import TextBatch
+from fm_audio.data.text.vocabulary import Vocabulary
+from fm_audio.encoders.tokens import TokenEncoder
+from fm_audio.flow.guidance import drop_conditions
+from fm_audio.flow.head import FlowHead
+from fm_audio.flow.path import Path
+from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.settling import sample_tokens
+from fm_audio.flow.time_law import TimeLaw, Undecided
+from fm_audio.flow.token_port import TokenPort
+from fm_audio.tasks.groups import groups
+from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest, Try, decided, seeds_of
+from fm_audio.tasks.text_writer import GROUP_TOKENS, require_samples_differ
+from fm_audio.types import Cond, FmAudioError, length_mask
+
+
+class TextInPlace(nn.Module):
+    """`backbone` (a `types.Backbone`) attends to no tokens: the source's states, `text_width` wide, come in as its frames.
+
+    The arguments are those of `TextToText`. Both vocabularies must give a pair the same number of ids.
+    """
+
+    def __init__(
+        self,
+        source: Vocabulary,
+        target: Vocabulary,
+        backbone: nn.Module,
+        channels: int = 64,
+        text_width: int = 128,
+        text_layers: int = 2,
+        text_heads: int = 4,
+        dropout: float = 0.1,
+        condition_drop: float = 0.0,
+        prediction: str = "logits",
+        evidence: bool = True,
+        label_smoothing: float = 0.0,
+        self_conditioning: float = 0.0,
+        time_law: TimeLaw | None = None,
+        path: Path | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= condition_drop < 1.0:
+            raise FmAudioError(f"condition_drop is {condition_drop}; give a probability in [0, 1), usually 0")
+        self.source, self.target, self.condition_drop = source, target, condition_drop
+        self.encoder = TokenEncoder(len(source.symbols), text_width, text_layers, text_heads, dropout=dropout)
+        tokens = len(target.symbols)
+        port = TokenPort(
+            tokens, channels, backbone.width, text_width, prediction, evidence, label_smoothing, self_conditioning  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.head = FlowHead(backbone, {"text": port}, path, time_law=time_law or Undecided(tokens, channels))
+
+    def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Scalar "loss". Raises FmAudioError where source and target differ in length."""
+        if batch.source is None or batch.source_mask is None:
+            raise FmAudioError(f"this task answers a source and {len(batch)} pairs have none; give files with two columns")
+        if batch.source_mask.shape != batch.target_mask.shape or (batch.source_mask != batch.target_mask).any():
+            raise FmAudioError(
+                "this task gives each token of the source one token of the answer, and some pairs differ in length; "
+                "make pairs side by side (data_prep.pronunciations --in-place), or use TextToText"
+            )
+        cond = drop_conditions(self._encoded(batch.source, batch.source_mask), len(batch), self.condition_drop,
+                               batch.target.device, generator)  # fmt: skip
+        x1 = self._port.table(batch.target)
+        return {"loss": self.head.loss(x1, batch.target_mask, cond, "text", generator)}
+
+    def default_sampling(self) -> Sampling:
+        return Sampling(steps=2, grid="quantile", temperature=0.0)
+
+    def default_decoding(self) -> TextDecoding:
+        return TextDecoding()
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        requests: Sequence[TextRequest],
+        sampling: Sampling | None = None,
+        decoding: TextDecoding | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[GeneratedText]:
+        """One text for each request; the same alone and in any company. `progress` hears the share that is done, up to 1.
+
+        Raises FmAudioError for a text that the vocabulary refuses or that is None, for samples that would all be the same,
+        guidance that was not trained, and ways to choose a length, which is the source's.
+        """
+        sampling, decoding = sampling or self.default_sampling(), decoding or self.default_decoding()
+        require_samples_differ(sampling, decoding)
+        if decoding.length != "predicted" or decoding.candidates > 1:
+            raise FmAudioError("decoding: this model's answers are as long as their source; leave length and candidates alone")
+        if sampling.guidance != 1.0 and not self.condition_drop:
+            raise FmAudioError(f"sampling: guidance is {sampling.guidance}, and this model always had a source; leave it at 1")
+        if any(r.text is None for r in requests):
+            raise FmAudioError("text: this model always had a source and cannot write freely; give a text")
+        ids = [self.source.encode(r.text) for r in requests]  # type: ignore[arg-type]
+        drafts = [(i, seed) for i, r in enumerate(requests) for seed in seeds_of(r.seed, decoding.samples)]
+        samples: list[list[Try]] = [[] for _ in requests]
+        done = 0
+        for group in groups([len(ids[i]) for i, _ in drafts], GROUP_TOKENS):
+            chosen = sorted(group)
+            for k, made in zip(chosen, self._written([drafts[k] for k in chosen], ids, sampling, decoding), strict=True):
+                samples[drafts[k][0]].append(made)
+            done += len(group)
+            if progress is not None:
+                progress(done / len(drafts))
+        return [decided([[one] for one in of_one], self.target.decode) for of_one in samples]
+
+    def _written(
+        self, drafts: Sequence[tuple[int, int]], ids: Sequence[Sequence[int]], sampling: Sampling, decoding: TextDecoding
+    ) -> list[Try]:
+        device = self._port.bias.device
+        rows = [torch.tensor(ids[i], device=device) for i, _ in drafts]
+        mask = length_mask(torch.tensor([len(row) for row in rows], device=device))
+        cond = self._encoded(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask)
+        settled = sample_tokens(self.head, mask, cond, sampling, [s for _, s in drafts], "text", patience=decoding.patience)
+        return [
+            Try(tuple(found[keep].tolist()), float(p[keep].mean()), forwards)
+            for found, p, forwards, keep in zip(
+                settled.ids, settled.log_probability, settled.forwards.tolist(), mask, strict=True
+            )
+        ]
+
+    def _encoded(self, ids: Tensor, mask: Tensor) -> Cond:
+        return Cond(frames=self.encoder(ids, mask).tokens)
+
+    @property
+    def _port(self) -> TokenPort:
+        return self.head.ports["text"]  # type: ignore[return-value]
