@@ -3,8 +3,8 @@
 A word's letters are the source, its phones with stress the target. Of several pronunciations the first is the target; all stand
 in the file as right answers. Words fall to train, validation and test (90, 5, 5 %) by a hash of the word (`data_prep.splits`).
 
-With --in-place, the targets of training and validation hold what is dealt to each letter (`F _ IH1 K+S`, `vocabulary.Dealt`), by an
-alignment that is learned from training words; test.tsv stays in phones.
+With --in-place, the targets of training and validation hold what is dealt to each letter (`F _ IH1 K+S`, `vocabulary.Dealt`), by
+an alignment that is learned from training words; test.tsv stays in phones.
 """
 
 from __future__ import annotations

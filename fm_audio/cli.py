@@ -145,7 +145,7 @@ def _say(args: argparse.Namespace) -> int:
 def _add_text(command: argparse.ArgumentParser) -> None:
     """What to say, where to, and at what pace."""
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause")
+    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause, {flib|F L IH1 B} a word with its phones")
     source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
     command.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
     pace = command.add_mutually_exclusive_group()

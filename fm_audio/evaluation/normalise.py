@@ -1,8 +1,8 @@
 """What a sentence sounds like, for scoring: both the text asked for and the text heard go through the same door.
 
-Case, punctuation and apostrophes go; numbers, money, ordinals and years become words (num2words); titles are written out;
-British spelling becomes American, because a recogniser chooses one at will. Words that sound different stay different: "it is"
-is not "it's".
+Case, punctuation, apostrophes and the phones of `{word|W ER1 D}` go; numbers, money, ordinals and years become words
+(num2words); titles are written out; British spelling becomes American, because a recogniser chooses one at will. Words that
+sound different stay different: "it is" is not "it's".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from fm_audio.data.text.said import as_written
 from fm_audio.evaluation.extras import require
 
 VERSION = 1  # part of every protocol's fingerprint: raise it when a rule changes
@@ -53,7 +54,7 @@ def normalise(text: str, language: str = "en", apostrophes: bool = False) -> str
 
     `apostrophes` inside words go, unless asked for: a pronouncing dictionary needs them.
     """
-    text = unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2018: "'", 0x02BC: "'"})
+    text = unicodedata.normalize("NFKC", as_written(text)).casefold().translate({0x2019: "'", 0x2018: "'", 0x02BC: "'"})
     if language == "en":
         text = _english_numbers(text)
     text = _digits(text, language)

@@ -25,8 +25,8 @@ from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.text_metrics import Diversity, Quality, diversity, quality
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
-from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextDecoding, TextRequest
 from fm_audio.tasks.text_in_place import TextInPlace
+from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextDecoding, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 
@@ -80,7 +80,9 @@ def ways(model: torch.nn.Module, given: argparse.Namespace) -> list[Way]:
     return found
 
 
-def _way(model: TextToText | TextInPlace, given: argparse.Namespace, steps: int, temperature: float, samples: int, length: str) -> Way:
+def _way(
+    model: TextToText | TextInPlace, given: argparse.Namespace, steps: int, temperature: float, samples: int, length: str
+) -> Way:
     sampling = Sampling(steps, given.solver, given.grid, given.guidance, temperature=temperature)
     decoding = TextDecoding(length, given.candidates, samples, None if given.no_stop else 2)
     label = f"{steps} step{'s' if steps > 1 else ''}, temperature {temperature:g}"

@@ -21,6 +21,7 @@ import numpy as np
 
 from fm_audio.audio import Audio
 from fm_audio.data.text.frontend import Break, split_markup
+from fm_audio.data.text.said import as_written
 from fm_audio.evaluation import acoustics
 from fm_audio.evaluation.doubt import doubt_of
 from fm_audio.evaluation.recognisers import Recogniser, listen
@@ -113,7 +114,7 @@ class Verifier:
         parts = split_markup(text)
         pauses = [p.seconds for p in parts if isinstance(p, Break)]
         plain = " ".join(" ".join(p.split()) for p in parts if isinstance(p, str) and p.strip())
-        asked = spoken_words(plain, self.language)
+        asked = spoken_words(as_written(plain), self.language)
         if not asked.words:
             raise FmAudioError(f"text {text[:40]!r}: has no words to listen for; write a sentence")
         phones = sound_length(asked.words, self.language)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from fm_audio.checkpoint import load_model
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
-from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextRequest
 from fm_audio.tasks.text_in_place import TextInPlace
+from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 

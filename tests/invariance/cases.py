@@ -43,8 +43,8 @@ from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.infill_requests import InfillRequest
 from fm_audio.tasks.infill_tts import InfillTTS, told
 from fm_audio.tasks.speech_requests import SpeechRequest
-from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
 from fm_audio.tasks.text_in_place import TextInPlace
+from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond

@@ -71,8 +71,10 @@ AREAS = {"2": "square", "3": "cubic"}
 MONEY = {
     "$": ("dollar", "dollars", "cent", "cents"), "£": ("pound", "pounds", "penny", "pence"),
     "€": ("euro", "euros", "cent", "cents"),
-    "¥": ("yen", "yen", "sen", "sen"),
+    "¥": ("yen", "yen", "sen", "sen"), "₹": ("rupee", "rupees", "paisa", "paise"),
 }  # fmt: skip
+CURRENCY_CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}  # in front of an amount
+PER = "second|minute|hour|day|night|week|month|year|person|head|piece"  # what follows a stroke that is said "per"
 MAGNITUDES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "tn": "trillion"}
 
 PLAIN_SYMBOLS = {

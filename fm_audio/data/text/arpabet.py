@@ -11,6 +11,7 @@ from fm_audio.data.text.frontend import COMMON_SYMBOLS, Break, Encoded, Mark, To
 from fm_audio.data.text.heteronyms import in_context, weak_form
 from fm_audio.data.text.lexicon import pronunciations
 from fm_audio.data.text.normalise import normalise
+from fm_audio.data.text.said import Said, split_said
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 CONSONANTS = tuple("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
@@ -27,7 +28,8 @@ def stressless(symbol: str) -> str:
 class Arpabet:
     """Text -> `^ phones (punctuation) space phones … ^` in CMUdict's 39 phones, vowels with stress 0, 1 or 2.
 
-    The text is normalised first; words no dictionary holds are said by their parts or by letter-to-sound rules.
+    The text is normalised first; words no dictionary holds are said by their parts or as `spelling` would. `{word|F L IH1 B}` is
+    said as it says.
     """
 
     @property
@@ -50,8 +52,15 @@ class Arpabet:
         """Normalised words with their pronunciations, punctuation and breaks. Raises `FmAudioError`."""
         tokens: list[Token] = []
         for part in split_markup(text):
-            tokens += [part] if isinstance(part, Break) else _tokens(normalise(part))
+            tokens += [part] if isinstance(part, Break) else _words(part)
         return _in_context(tokens)
+
+
+def _words(text: str) -> list[Token]:
+    tokens: list[Token] = []
+    for part in split_said(text, PHONES):
+        tokens += [Word(part.word, (part.symbols,), told=True)] if isinstance(part, Said) else _tokens(normalise(part))
+    return tokens
 
 
 def _tokens(text: str) -> list[Token]:
@@ -74,6 +83,8 @@ def _in_context(tokens: list[Token]) -> list[Token]:
     names = [w.text.lower() for w in words]
     out = list(tokens)
     for k, (i, word) in enumerate(zip(places, words, strict=True)):
+        if word.told:
+            continue
         options = in_context(word.options, names, k)
         joined = k + 1 < len(places) and places[k + 1] == i + 1
         weak = weak_form(word.text, words[k + 1].options[0][0] if joined else "")

@@ -19,6 +19,7 @@ from fm_audio.data.text.frontend import (
     split_markup,
 )
 from fm_audio.data.text.normalise import normalise
+from fm_audio.data.text.said import refuse_said
 from fm_audio.types import FmAudioError
 
 ENGLISH = "abcdefghijklmnopqrstuvwxyz'"
@@ -51,7 +52,11 @@ class Characters:
         """Raises `FmAudioError` for letters and digits outside the alphabet, words without end and texts without a word."""
         tokens: list[Token] = []
         for part in split_markup(text):
-            tokens += [part] if isinstance(part, Break) else self._tokens(normalise(part) if self.english else part)
+            if isinstance(part, Break):
+                tokens.append(part)
+                continue
+            refuse_said(part, "letters")
+            tokens += self._tokens(normalise(part) if self.english else part)
         return assemble(tokens, self._ids)
 
     def _tokens(self, text: str) -> list[Token]:

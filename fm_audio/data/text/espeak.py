@@ -18,6 +18,7 @@ from fm_audio.data.text.frontend import (
     check_word,
     split_markup,
 )
+from fm_audio.data.text.said import refuse_said
 from fm_audio.types import FmAudioError
 
 # The IPA that eSpeak writes, one symbol a character. Append-only: ids are stored in trained models.
@@ -67,6 +68,7 @@ class Espeak:
             if isinstance(part, Break):
                 tokens.append(part)
                 continue
+            refuse_said(part, "what eSpeak makes of the spelling")
             if any(0xD800 <= ord(c) <= 0xDFFF for c in part):
                 raise FmAudioError("text: it holds a lone surrogate, which is no character; save the text as UTF-8 again")
             tokens += self._tokens(part)

@@ -9,6 +9,7 @@ import re
 from functools import cached_property
 
 from fm_audio.data.text.frontend import PAD, Encoded
+from fm_audio.data.text.said import refuse_said
 from fm_audio.types import FmAudioError
 
 _PLAIN = str.maketrans({";": ",", "“": '"', "”": '"', "‘": "'", "’": "'"})
@@ -33,6 +34,7 @@ class F5Characters:
 
     def encode(self, text: str) -> Encoded:
         """Raises `FmAudioError` for texts without a letter or digit and for East Asian characters, which need pinyin."""
+        refuse_said(text, "letters")
         text = text.translate(_PLAIN)
         foreign = next((c for c in text if "\u3100" <= c <= "\u9fff"), None)
         if foreign is not None:

@@ -57,10 +57,11 @@ class FrontEnd(Protocol):
 
 @dataclass(frozen=True)
 class Word:
-    """A word and the symbols that may be said for it, the most likely first."""
+    """A word and the symbols that may be said for it, the most likely first; `told`: as the text itself says."""
 
     text: str
     options: tuple[tuple[str, ...], ...]
+    told: bool = False
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,8 @@ def _word_rules(rule: Callable[..., Rule]) -> list[Rule]:
         rule(r"\bw/(?=\s|\w)", "with ", cased),
         rule(r"\band/or\b", "and or", cased),
         rule(r"\b24/7\b", "twenty-four seven"),
+        rule(r"\b50/50\b", "fifty-fifty"),
+        rule(rf"\b({'|'.join(table.CURRENCY_CODES)}) ?(?=\d)", lambda m: table.CURRENCY_CODES[m[1]]),
         rule(r"\b9/11\b", "nine eleven"),
         rule(r"\b((?:[A-Z][a-z]+ )?)(St|Dr)\.", _saint),
         rule(rf"\b({numbered})\.\s?(?=\d|[IVXLC]+\b)", lambda m: table.NUMBERED[m[1].lower()] + " ", cased),
@@ -284,7 +286,7 @@ def _calendar_rules(rule: Callable[..., Rule]) -> list[Rule]:
 
 
 def _money_rules(rule: Callable[..., Rule], amount: str) -> list[Rule]:
-    sign = r"([$£€¥])\s?"
+    sign = r"([$£€¥₹])\s?"
     magnitude = r"(?:\s?(thousand|million|billion|trillion|bn|tn|mn|[kKmMbB])\b)?"
     return [
         rule(rf"(?:US|C|A)?{sign}{amount}\s?-\s?[$£€¥]?{amount}{magnitude}(?![\w])", _money_range),
@@ -300,11 +302,12 @@ def _number_rules(rule: Callable[..., Rule], amount: str) -> list[Rule]:
         rule(r"(?<![\w.-])\d{3}-\d{4}(?![\w-])", _phone),
         rule(r"(?<![\w.])\+\d{1,3}(?:[ -]\d{2,5}){2,}(?!\w)", _phone),
         rule(r"(?<![\w.])\d{4}(?:[ -]\d{4}){2,3}(?!\w)", _phone),
+        rule(r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])", _phone),
         rule(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){2,3}(?![\w.]*\d)", _version),
         rule(r"(?<!\w)(\d+)'\s?(\d{1,2})\"", lambda m: f"{cardinal(int(m[1]))} foot {cardinal(int(m[2]))}"),
         rule(rf"{_FREE}({_NUMBER})[eE]([+-]?\d+)\b", _scientific),
         rule(rf"(?<![\w.,])(-?(?:{_NUMBER}))\s?-\s?(?=(?:{_NUMBER}))(?!\d+-)", lambda m: _plain_number(m) + " to "),
-        rule(rf"(?<![\w.,])(-?(?:{_NUMBER}))\s?%", lambda m: number(m[1]) + " percent"),
+        rule(rf"(?<![\w.,/])(-?(?:{_NUMBER}))\s?%", lambda m: number(m[1]) + " percent"),
         rule(
             rf"(?<![\w.,])(-?(?:{_NUMBER}))[ -]?((?:sq )?(?:{_UNIT}))(?<! in)(\^?[23](?!\d))?(?![\w/'])(?:\.(?= [a-z]))?",
             _unit,
@@ -332,6 +335,7 @@ def _symbol_rules(rule: Callable[..., Rule]) -> list[Rule]:
     signs = "".join(re.escape(s) for s in table.PLAIN_SYMBOLS)
     return [
         rule(r"(?<=\w)\s?~\s?(?=\w)|(?<!\w)~(?=\w)", " about "),
+        rule(rf"(?<=[a-z])\s?/\s?(?=(?:{table.PER})\b)", " per "),
         rule(r"(?<=[a-z])/(?=[a-z])", " slash "),
         rule(rf"[{signs}]", lambda m: f" {table.PLAIN_SYMBOLS[m.group()]} "),
         rule(r"\.{2,}", ". "),

@@ -19,7 +19,7 @@ _SPECIAL = (
     | {"²": "^2", "³": "^3", "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
     | {"đ": "d", "Đ": "D", "ð": "th", "Ð": "Th", "þ": "th", "Þ": "Th", "ı": "i", "ŋ": "ng", "ħ": "h", "ə": "e"}
 )
-_KEPT = set("£€¥¢°µμΩ")  # what the normaliser reads itself
+_KEPT = set("£€¥₹¢°µμΩ")  # what the normaliser reads itself
 _TABLE = str.maketrans(_SPECIAL)
 _VULGAR = re.compile(r"(?<=\d)(?=[¼½¾⅐-⅞])")
 _RANGE = re.compile(r"(?<=\d)\s?[–—]\s?(?=[\d$£€])")

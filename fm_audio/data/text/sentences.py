@@ -10,13 +10,15 @@ from fm_audio.types import FmAudioError
 _END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?=\s)|\n\s*\n")
 _CLAUSES = (re.compile(r"[;:]\s"), re.compile(r",\s|\s[-–—]+\s|—"), re.compile(r"\s"))
 _TAG = re.compile(r"<[^<>]*>")
+_UNCUT = re.compile(r"<[^<>]*>|\{[^{}]*\}")
 
 
 def split_sentences(text: str, max_characters: int = 300) -> list[str]:
     """Pieces of at most `max_characters`, without white space around them; an empty text is one piece.
 
     Joined they hold every character of `text` but white space, in order. A piece without a letter or digit joins the one before
-    it where it fits. A `<break 500ms>` is never cut. Raises `FmAudioError` when one word is longer than a piece may be.
+    it where it fits. A `<break 500ms>` and a `{word|W ER1 D}` are never cut. Raises `FmAudioError` when one word is longer than
+    a piece may be.
     """
     if max_characters < 20:
         raise FmAudioError(f"sentences of at most {max_characters} characters are too short to be read; allow at least 20")
@@ -67,7 +69,7 @@ def _fit(sentence: str, most: int) -> list[str]:
     """Cut after the last clause, else the last word, that fits; repeat."""
     pieces = []
     while len(sentence) > most:
-        tags = [t.span() for t in _TAG.finditer(sentence)]
+        tags = [t.span() for t in _UNCUT.finditer(sentence)]
         cut = next((c for pattern in _CLAUSES if (c := _last_cut(sentence, pattern, most, tags))), None)
         if cut is None:
             raise FmAudioError(f"text: no place to cut {sentence[:30]!r}… within {most} characters; put spaces into it")

@@ -6,6 +6,7 @@ import re
 
 from fm_audio.data.text.frontend import Encoded
 from fm_audio.data.text.normalise import normalise
+from fm_audio.data.text.said import as_written
 from fm_audio.data.text.vocabulary import Vocabulary
 from fm_audio.types import FmAudioError
 
@@ -25,6 +26,7 @@ class Spelled:
 
     def transcript(self, text: str) -> str:
         """A text as it is to be written. Raises FmAudioError when it has no words."""
+        text = as_written(text)
         plain = normalise(text) if self.english else text
         words = re.sub(r"[^\w']+|_", " ", plain).lower().split()
         if not any(c.isalnum() for word in words for c in word):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fm_audio.data.text.frontend import COMMON_SYMBOLS, EDGE, SPACE, Break, Encoded, check_word, split_markup
+from fm_audio.data.text.said import refuse_said
 from fm_audio.types import FmAudioError
 
 
@@ -50,6 +51,7 @@ class SentencePiece:
                 ids += [COMMON_SYMBOLS.index(SPACE)] if place else []
                 pauses[place] = pauses.get(place, 0.0) + part.seconds
                 continue
+            refuse_said(part, "subwords")
             for word in part.split():
                 check_word(word)
                 pieces = self._pieces(word)

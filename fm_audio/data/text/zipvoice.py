@@ -12,6 +12,7 @@ from functools import cached_property
 from fm_audio.data.text.espeak import Espeak
 from fm_audio.data.text.frontend import PAD, SPACE, Encoded, check_word
 from fm_audio.data.text.normalise import normalise
+from fm_audio.data.text.said import refuse_said
 from fm_audio.types import FmAudioError
 
 Spans = list[tuple[str, int, int]]
@@ -55,6 +56,7 @@ class ZipVoicePhones:
 
         Words that eSpeak runs together are one entry of `words`.
         """
+        refuse_said(text, "what eSpeak makes of the spelling")
         text = text.translate(_PLAIN)
         foreign = next((c for c in text if "\u3100" <= c <= "\u9fff"), None)
         if foreign is not None:
