@@ -145,7 +145,8 @@ def _say(args: argparse.Namespace) -> int:
 def _add_text(command: argparse.ArgumentParser) -> None:
     """What to say, where to, and at what pace."""
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("text", nargs="?", help="what to say; - reads standard input; <break 500ms> is a pause, {flib|F L IH1 B} a word with its phones")
+    what = "what to say; - reads standard input; <break 500ms> is a pause, {flib|F L IH1 B} a word with its phones"
+    source.add_argument("text", nargs="?", help=what)
     source.add_argument("--file", type=Path, help="read the text from this UTF-8 file")
     command.add_argument("-o", "--output", type=Path, required=True, help="the file to write: .wav, .flac, .ogg or .mp3")
     pace = command.add_mutually_exclusive_group()
@@ -165,8 +166,9 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
     checks = command.add_argument_group("checking")
     what = "let a judge listen, redraw what is wrong, and say what is wrong still (exit code 3)"
     checks.add_argument("--verify", action="store_true", help=what)
-    judges = "whisper-tiny.en, whisper-base, transformers:NAME, or a folder (default: whisper-tiny.en)"
-    checks.add_argument("--judge", default="whisper-tiny.en", metavar="JUDGE", help=judges)
+    judges = "whisper-tiny.en, whisper-base, transformers:NAME or a folder; a second one behind a comma is asked in doubt"
+    judges += " (default: whisper-tiny.en,whisper-base)"
+    checks.add_argument("--judge", default="whisper-tiny.en,whisper-base", metavar="JUDGE", help=judges)
     checks.add_argument("--redraws", type=int, default=3, metavar="N", help="at most so many for each sentence (default: 3)")
     checks.add_argument("--language", default="en", metavar="XX", help="two letters, for the judge (default: en)")
 
@@ -180,11 +182,11 @@ def _guard(args: argparse.Namespace, voice: Voice | None = None) -> Guard | None
 
     from fm_audio.evaluation.acoustics import acoustics_of
     from fm_audio.evaluation.guard import Guard
-    from fm_audio.evaluation.recognisers import load_recogniser
+    from fm_audio.evaluation.recognisers import load_judges
     from fm_audio.evaluation.verify import Verifier
 
-    recogniser = load_recogniser(args.judge, args.language, torch.get_num_threads())
-    verifier = Verifier(recogniser, args.language, acoustics=acoustics_of(voice) if voice else None)
+    first, second = load_judges(args.judge, args.language, torch.get_num_threads())
+    verifier = Verifier(first, args.language, acoustics=acoustics_of(voice) if voice else None, second=second)
     return Guard(verifier, args.redraws, candidates)
 
 

@@ -20,10 +20,12 @@ import numpy as np
 ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfit")  # `acoustics.Heard.values`
 WEIGHED = ("nats", "gap", "distance", *ACOUSTIC)  # beside a recogniser that can weigh texts
 WRITTEN = ("distance", *ACOUSTIC)  # beside one that can only write
+AGAIN = "again_"  # in front of what a second recogniser had to say
+TWICE = (*WEIGHED, *(AGAIN + name for name in ("nats", "gap", "distance")))  # beside two that can weigh texts
 FILE = Path(__file__).with_name("doubt.json")
 BENT = ("missing", "repeated", "added", "garbled")  # evidence by alignment (`alternatives`)
 KNEE = 360.0  # where bending begins
-CUT = ("gap",)
+CUT = ("gap", AGAIN + "gap")
 MOST_NATS = 12.0
 RIDGE = 1e-3
 ROUNDS = 500
@@ -84,8 +86,15 @@ def limit_for(log_odds: Sequence[float], false_alarms: float) -> float:
 
 
 def doubt_of(values: Mapping[str, float]) -> Doubt:
-    """Of the doubts that come with the package the one for evidence of this kind: with the weighing of texts or without."""
-    return _shipped("weighed" if "nats" in values else "written")
+    """Of the doubts that come with the package the one for evidence of this kind: of two recognisers, of one that weighs texts,
+    or of one that only writes."""
+    return _shipped("twice" if AGAIN + "nats" in values else "weighed" if "nats" in values else "written")
+
+
+def above_limit(values: Mapping[str, float]) -> float:
+    """Log odds of a fault by `doubt_of`, less those from which on a recording is refused."""
+    doubt = doubt_of(values)
+    return doubt.log_odds(values) - doubt.limit
 
 
 @cache

@@ -22,11 +22,11 @@ import torch
 from fm_audio.audio import load_audio
 from fm_audio.evaluation.acoustics import acoustics_of
 from fm_audio.evaluation.clips import manifest_lines
-from fm_audio.evaluation.doubt import WEIGHED, WRITTEN, Doubt, as_json, fit, limit_for
+from fm_audio.evaluation.doubt import AGAIN, TWICE, WEIGHED, WRITTEN, Doubt, as_json, fit, limit_for
 from fm_audio.evaluation.faults import FAULTS, Recording, broken
 from fm_audio.evaluation.guard import REDRAWS
 from fm_audio.evaluation.metrics import Interval, proportion_interval, timed
-from fm_audio.evaluation.recognisers import load_recogniser
+from fm_audio.evaluation.recognisers import TWO_JUDGES, load_judges
 from fm_audio.evaluation.speaker import SpeakerJudge
 from fm_audio.evaluation.verify import Verdict, Verifier
 from fm_audio.types import FmAudioError
@@ -102,10 +102,13 @@ def learned(judged: Sequence[Judged], false_alarms: float) -> dict[str, Doubt]:
     """Doubts that are fitted to this speech, each with the limit above which lies no more than this share of the whole clips when
     their recording was not among those that it was fitted to."""
     known = [j for j in judged if j.verdict.evidence and j.fault not in FOUND_BY_SOUND]
-    return {
-        "weighed": _learned([j for j in known if "nats" in j.verdict.evidence], WEIGHED, false_alarms),
-        "written": _learned(known, WRITTEN, false_alarms),
-    }
+    weighed = [j for j in known if "nats" in j.verdict.evidence]
+    twice = [j for j in weighed if AGAIN + "nats" in j.verdict.evidence]
+    found = {"weighed": _learned(weighed, WEIGHED, false_alarms), "written": _learned(known, WRITTEN, false_alarms)}
+    if twice:  # who was not asked about, passed
+        asked, whole = (sum(j.fault is None for j in some) for some in (twice, weighed))
+        found["twice"] = _learned(twice, TWICE, min(1.0, false_alarms * whole / max(1, asked)))
+    return found
 
 
 def _learned(judged: Sequence[Judged], names: Sequence[str], false_alarms: float) -> Doubt:
@@ -125,6 +128,7 @@ def report(judged: Sequence[Judged], verifier: Verifier) -> dict[str, Any]:
     seconds = sum(j.judge_seconds for j in judged)
     return {
         "judge": dict(verifier.recogniser.settings),
+        "second_judge": dict(verifier.second.settings) if verifier.second else None,
         "words": asdict(verifier.words),
         "refused": {name: asdict(interval) for name, interval in rates(judged).items()},
         "judge_seconds_per_audio_second": seconds / sum(j.audio_seconds for j in judged),
@@ -151,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=60, help="recordings (default 60)")
     parser.add_argument("--skip", type=int, default=0, help="lines of the half to leave out first (default 0)")
     parser.add_argument("--each", type=int, default=6, help="broken clips of each fault (default 6)")
-    parser.add_argument("--judge", default="whisper-tiny.en", metavar="JUDGE")
+    parser.add_argument("--judge", default=TWO_JUDGES, metavar="JUDGE", help=f"one, or two (default {TWO_JUDGES})")
     parser.add_argument("--no-speaker", action="store_true", help="do without the speaker judge (the fault drift is then missed)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict here")
@@ -161,7 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     try:
         voice = load(given.voice)
-        verifier = Verifier(load_recogniser(given.judge, "en", given.threads), acoustics=acoustics_of(voice))
+        first, second = load_judges(given.judge, "en", given.threads)
+        verifier = Verifier(first, acoustics=acoustics_of(voice), second=second)
         speaker = None if given.no_speaker else SpeakerJudge()
         recordings = load_recordings(given.manifest, voice, given.clips, given.half, given.skip)
     except FmAudioError as e:

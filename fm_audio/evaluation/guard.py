@@ -133,6 +133,7 @@ class Guard:
         return {
             "ok": self.ok,
             "judge": dict(self.verifier.recogniser.settings),
+            "second_judge": dict(self.verifier.second.settings) if self.verifier.second else None,
             "judge_seconds": round(self.judge_seconds, 3),
             "draws": sum(len(p.tries) for p in self.pieces),
             "pieces": [p.report() for p in self.pieces],

@@ -33,6 +33,7 @@ TOKENS_HZ, SPARE_TOKENS = 15, 20
 LONGEST_TOKENS = 224
 WEIGHED_TOGETHER = 16
 LEAST_PROBABILITY = 1e-9
+TWO_JUDGES = "whisper-tiny.en,whisper-base"
 UNSPOKEN = string.punctuation + string.whitespace + "…–—“”‘’"  # marks are guesses at what was meant: they are not weighed
 
 
@@ -207,6 +208,20 @@ def load_recogniser(judge: str, language: str = "en", threads: int = 2) -> Recog
         return Whisper(Path(judge), Path(judge).resolve().name, language, threads)
     allowed = ", ".join([*PACKAGED, f"{TRANSFORMERS_PREFIX}NAME"])
     raise FmAudioError(f"judge {judge!r}: unknown; use {allowed}, or a folder with a CTranslate2 Whisper")
+
+
+def load_judges(judges: str, language: str = "en", threads: int = 2) -> tuple[Recogniser, Recogniser | None]:
+    """`FIRST,SECOND`, of which the second is asked where the first leaves doubts, or one judge alone.
+
+    Raises FmAudioError as `load_recogniser`, and for two of which one only writes: a doubt is a matter of weighing texts.
+    """
+    names = [name.strip() for name in judges.split(",")]
+    if len(names) > 2 or not all(names):
+        raise FmAudioError(f"judge {judges!r}: give one, or two with a comma between them, such as {TWO_JUDGES}")
+    first, *others = [load_recogniser(name, language, threads) for name in names]
+    if others and not (isinstance(first, Listener) and isinstance(others[0], Listener)):
+        raise FmAudioError(f"judge {judges!r}: of two both must weigh texts, which a CTranslate2 Whisper does; give one judge")
+    return first, others[0] if others else None
 
 
 def whisper_tiny_en() -> Path:

@@ -7,8 +7,9 @@ against the text that was asked for, by teacher forcing, so that its own slips a
 recogniser.
 
 Where the voice's own model can be asked what the text should sound like (`fm_audio.evaluation.acoustics`), one number from all
-evidence decides (`fm_audio.evaluation.doubt`), and words only say what is wrong. Elsewhere each suspicion has its limit, and
-faults that recognisers like to mend (a word left out or said twice) are weighed at every word.
+evidence decides (`fm_audio.evaluation.doubt`), and words only say what is wrong; a second recogniser, if there is one, is asked
+where that number leaves doubts. Elsewhere each suspicion has its limit, and faults that recognisers like to mend (a word left
+out or said twice) are weighed at every word.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fm_audio.audio import Audio
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.data.text.said import as_written
 from fm_audio.evaluation import acoustics
-from fm_audio.evaluation.doubt import doubt_of
+from fm_audio.evaluation.doubt import AGAIN, above_limit, doubt_of
 from fm_audio.evaluation.recognisers import Recogniser, listen
 from fm_audio.evaluation.sound import Fault, SoundLimits, sound_faults
 from fm_audio.evaluation.speaker import SpeakerEncoder
@@ -31,6 +32,7 @@ from fm_audio.evaluation.suspicions import Suspicion, WordLimits, weigh
 from fm_audio.evaluation.words import sound_length, spoken_words
 from fm_audio.types import FmAudioError
 
+ASKED_AGAIN = -2.5  # log odds of a fault, above those that are refused, from which on a second recogniser is asked
 SHORTEST_FOR_SPEAKER_SECONDS = 1.6  # what the speaker encoder looks at in one go
 ALL_HEARD = "every word was heard, and nothing else"
 
@@ -91,6 +93,7 @@ class Verdict:
 class Verifier:
     """Who listens, and for what.
 
+    `second` is another recogniser, which is asked where a fault is not unlikely; both must be able to weigh texts.
     `reference_text` are the words of a recording that was imitated, which must not leak. With a `speaker` judge and the
     `reference` embedding (256,) of that recording, every half of the speech must sound like it. `acoustics` know how the voice
     would say the text.
@@ -105,6 +108,7 @@ class Verifier:
     reference: np.ndarray | None = None
     acoustics: acoustics.Acoustics | None = None
     least_similarity: float = 0.55
+    second: Recogniser | None = None
 
     def judge(self, audio: Audio, text: str, speed: float | None = 1.0) -> Verdict:
         """Listen to a recording of `text` (breaks allowed); `speed` None leaves the pace unjudged.
@@ -128,12 +132,16 @@ class Verifier:
         odds = None
         if fit is None:
             faults += weighed.faults
+            unread += ("second judge: it is asked where acoustics leave doubts",) if self.second is not None else ()
         else:
-            values = {**fit.values, **weighed.values}
-            doubt = doubt_of(values)
-            odds = doubt.log_odds(values) - doubt.limit
+            values, named = {**fit.values, **weighed.values}, weighed.faults
+            odds = above_limit(values)
+            if self.second is not None and weighed.nats is not None and odds > ASKED_AGAIN:
+                again = weigh(asked, listen(self.second, audio), self.words, self.reference_text, self.language)
+                values |= {AGAIN + name: value for name, value in again.values.items()}
+                odds, named = above_limit(values), named or again.faults
             if odds > 0:
-                faults += weighed.faults or [fit.fault(doubt.shares(values))]
+                faults += named or [fit.fault(doubt_of(values).shares(values))]
         similarity, unchecked = self._similarity(audio)
         if similarity is not None and similarity < self.least_similarity:
             detail = f"another speaker: similarity {similarity:.2f} to the reference, {self.least_similarity:g} is the least"

@@ -55,7 +55,7 @@ def _speaking(node: dict[str, Any]) -> dict[str, Any]:
     """What a model folder needs to be a voice, to clone one or to write text; nothing for other models."""
     arguments = node["init_args"]
     kind = node["class_path"].rpartition(".")[0].rpartition(".")[2]
-    if kind in ("text_to_text", "autoregressive_text", "speech_to_text"):
+    if kind in ("text_to_text", "text_in_place", "autoregressive_text", "speech_to_text"):
         return {"kind": kind}
     if kind not in ("aligned_tts", "infill_tts"):
         return {}

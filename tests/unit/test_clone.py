@@ -211,7 +211,8 @@ def test_the_command_ranks_candidates(
     monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
     monkeypatch.setattr(speaker, "installed_judge", lambda: None)
     arguments = ["clone", "Say it.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model), "--json"]
-    assert main([*arguments, "-o", str(tmp_path / "x.wav"), "--steps", "1", "--candidates", "2", "--redraws", "0"]) == 0
+    how = ["--steps", "1", "--candidates", "2", "--redraws", "0", "--judge", "whisper-tiny.en"]
+    assert main([*arguments, "-o", str(tmp_path / "x.wav"), *how]) == 0
     report = json.loads(capsys.readouterr().out)
     [piece] = report["verification"]["pieces"]
     assert piece["ok"] and piece["kept"] == 1 and len(piece["tries"]) == 2 and report["length"] == "rate"

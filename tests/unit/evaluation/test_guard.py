@@ -146,7 +146,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
 
 def command(voice: Path, out: Path, *more: str) -> list[str]:
-    return ["say", "Hello there.", "--voice", str(voice), "-o", str(out), "--verify", *more]
+    return ["say", "Hello there.", "--voice", str(voice), "-o", str(out), "--verify", "--judge", "whisper-tiny.en", *more]
 
 
 def test_the_command_reports_its_verdict(
