@@ -11,8 +11,7 @@ import os
 import shutil
 import string
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 
 from fm_audio.audio import Audio, resample
 from fm_audio.evaluation.extras import EVAL_COMMAND, WHISPER_COMMAND, require
+from fm_audio.hub import no_progress_bars
 from fm_audio.types import FmAudioError
 
 SAMPLE_RATE = 16_000
@@ -149,7 +149,7 @@ class TransformersRecogniser:
     def __init__(self, name: str, language: str = "en") -> None:
         transformers = require("transformers", f"the judge {TRANSFORMERS_PREFIX}{name}", EVAL_COMMAND)
         try:
-            with _no_progress_bars(transformers.utils.logging):
+            with no_progress_bars(transformers.utils.logging):
                 self.pipeline = transformers.pipeline("automatic-speech-recognition", model=name, device="cpu")
         except (OSError, ValueError, KeyError) as e:
             raise FmAudioError(
@@ -171,18 +171,6 @@ class TransformersRecogniser:
 def _most_tokens(audio: Audio) -> int:
     """Of a window: more than anybody says in it, and few enough that a recogniser which runs in circles ends."""
     return min(LONGEST_TOKENS - SPARE_TOKENS, round(SPARE_TOKENS + TOKENS_HZ * audio.seconds))
-
-
-@contextmanager
-def _no_progress_bars(logging: Any) -> Iterator[None]:
-    """Weights of a judge load in a second or two; transformers' bars for them would mix with our own lines on stderr."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _generation(pipeline: Any, language: str) -> dict[str, Any]:

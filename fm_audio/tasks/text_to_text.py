@@ -16,6 +16,7 @@ from fm_audio.encoders.tokens import TokenEncoder
 from fm_audio.flow.path import Path
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw
+from fm_audio.tasks.states_writer import StatesWriter, require_pieces
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
 from fm_audio.tasks.text_writer import TextWriter
 from fm_audio.types import Cond, FmAudioError, length_mask
@@ -25,7 +26,8 @@ class TextToText(nn.Module):
     """`backbone` (a `types.Backbone`) attends to `text_width` wide tokens, or to none where `source` is None.
 
     text_*: size of the source's encoder. condition_drop: share of training items without a source, which guidance and requests
-    without a text need. The others are those of `TextWriter`.
+    without a text need. The others are those of `TextWriter`. With `states` the flow makes contextual states of a frozen encoder
+    (`StatesWriter`), whose pieces the target must be; of the others it reads only the time law and the path.
     """
 
     def __init__(
@@ -46,14 +48,19 @@ class TextToText(nn.Module):
         self_conditioning: float = 0.0,
         time_law: TimeLaw | None = None,
         path: Path | None = None,
+        states: bool = False,
     ) -> None:
         super().__init__()
         self.source, self.target = source, target
         self.encoder = TokenEncoder(len(source.symbols), text_width, text_layers, text_heads, dropout=dropout) if source else None
-        self.writer = TextWriter(
-            target, backbone, text_width if source else 0, channels, condition_drop, pads, prediction, evidence, label_smoothing,
-            self_conditioning, time_law, path,
-        )  # fmt: skip
+        width = text_width if source else 0
+        if states:
+            self.writer: TextWriter = StatesWriter(require_pieces(target), backbone, width, condition_drop, time_law, path)
+        else:
+            self.writer = TextWriter(
+                target, backbone, width, channels, condition_drop, pads, prediction, evidence, label_smoothing, self_conditioning,
+                time_law, path,
+            )  # fmt: skip
 
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars "loss" (what to minimise) and its parts "flow" and "length"."""

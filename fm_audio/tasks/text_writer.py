@@ -38,7 +38,7 @@ class TextWriter(nn.Module):
 
     channels: of a token's embedding. condition_drop: share of training items without a source, which guidance needs. time_law:
     `Undecided` of the target's vocabulary where none is given. prediction, evidence, label_smoothing, self_conditioning: see
-    `TokenPort`.
+    `TokenPort`, whose place another `port` may take.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class TextWriter(nn.Module):
         self_conditioning: float = 0.0,
         time_law: TimeLaw | None = None,
         path: Path | None = None,
+        port: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= condition_drop < 1.0:
@@ -65,7 +66,7 @@ class TextWriter(nn.Module):
         self.condition_drop = condition_drop if self.answers else 0.0
         tokens = len(target.symbols)
         self.lengths = TokenLengths(target.longest, source_width)
-        port = TokenPort(
+        port = port or TokenPort(
             tokens, channels, backbone.width, POSITIONS_WIDTH, prediction, evidence, label_smoothing, self_conditioning  # type: ignore[arg-type]
         )  # fmt: skip
         self.head = FlowHead(backbone, {"text": port}, path, time_law=time_law or Undecided(tokens, channels))
@@ -145,7 +146,7 @@ class TextWriter(nn.Module):
     def _written(self, drafts: Sequence[Draft], conds: Cond, sampling: Sampling, patience: int | None) -> list[Try]:
         device = self._port.bias.device
         mask = length_mask(torch.tensor([d.tokens + 1 for d in drafts], device=device))
-        sources = _trimmed(conds.rows(torch.tensor([d.request for d in drafts], device=device)))
+        sources = trimmed(conds.rows(torch.tensor([d.request for d in drafts], device=device)))
         cond, null = (with_positions(c, mask.shape[1], POSITIONS_WIDTH, len(drafts), device) for c in (sources, sources.null()))
         settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience, (PAD, END))
         return _tries(settled, mask)
@@ -174,8 +175,8 @@ def _lengths(log_lengths: Float[Tensor, "longest"], decoding: TextDecoding, seed
     return [min(room, len(log_lengths))]
 
 
-def _trimmed(cond: Cond) -> Cond:
-    """Without the source positions that are padding to all."""
+def trimmed(cond: Cond) -> Cond:
+    """The condition without the source positions that are padding to all."""
     if cond.tokens is None or cond.tokens_mask is None:
         return cond
     m = int(cond.tokens_mask.sum(1).max())

@@ -125,7 +125,7 @@ class Pieces:
         found = processor.encode(" ".join(text.split()))
         if processor.unk_id() in found:
             raise FmAudioError(f"text {_shown(text)}: holds characters that {self.model} does not know; write it in others")
-        return _fitting([len(MARKS) + k for k in found], self.longest, "pieces", text)
+        return fitting([len(MARKS) + k for k in found], self.longest, "pieces", text)
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._pieces.processor.decode([i - len(MARKS) for i in until_end(ids)])
@@ -141,10 +141,11 @@ def _looked_up(text: Sequence[str], ids: dict[str, int], longest: int, what: str
     unknown = next((s for s in text if s not in ids or s in MARKS), None)
     if unknown is not None:
         raise FmAudioError(f"text: {_shown(unknown)} is none of the {what} that this model knows, {allowed!r}; write it in those")
-    return _fitting([ids[s] for s in text], longest, what, text if isinstance(text, str) else " ".join(text))
+    return fitting([ids[s] for s in text], longest, what, text if isinstance(text, str) else " ".join(text))
 
 
-def _fitting(found: list[int], longest: int, what: str, text: str) -> list[int]:
+def fitting(found: list[int], longest: int, what: str, text: str) -> list[int]:
+    """The ids, if there are 1 to `longest`; else FmAudioError in those words."""
     if not found:
         raise FmAudioError("text: it is empty; give at least one character")
     if len(found) > longest:
