@@ -1,0 +1,131 @@
+"""Which phone is heard when: log-mel → log P(phone) for every two frames or so, whoever speaks.
+
+    loss = −log P(phone of the symbol that lies there)
+
+Where the corpus has durations they say what lies where; other clips are laid along what the reader itself hears of them
+(`optional_path`), from the batch on at which it has learned something. Stress and punctuation are no phones: vowels have one
+class each, and everything that is silent shares one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fm_audio.audio import AudioSpec
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.text.arpabet import PHONES, stressless
+from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.encoders.speech import SpeechEncoder
+from fm_audio.types import FmAudioError, Frames, Mask, masked_mean
+
+CLASSES = ("", *dict.fromkeys(map(stressless, PHONES)))  # silence first
+SILENCE = 0
+ITSELF_AFTER = 400  # batches, before clips without durations count
+
+
+class PhoneReader(nn.Module):
+    """`frontend` must give CMUdict's phones (`arpabet.Arpabet`); sizes are those of `SpeechEncoder`."""
+
+    class_of: Tensor
+    batches: Tensor
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        frontend: FrontEnd,
+        width: int = 160,
+        layers: int = 5,
+        heads: int = 4,
+        frames_per_token: int = 2,
+        kernel: int = 7,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        known = set(PHONES)
+        if not known <= set(frontend.symbols):
+            raise FmAudioError(f"PhoneReader: {type(frontend).__name__} has not all of CMUdict's phones; give arpabet.Arpabet")
+        self.spec, self.frontend = spec, frontend
+        self.encoder = SpeechEncoder(spec.bands, width, layers, heads, frames_per_token, kernel, dropout=dropout)
+        self.out = nn.Linear(width, len(CLASSES))
+        classes = [CLASSES.index(stressless(s)) if s in known else SILENCE for s in frontend.symbols]
+        self.register_buffer("class_of", torch.tensor(classes), persistent=False)
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+
+    def forward(self, mel: Frames, mask: Mask) -> tuple[Float[Tensor, "b k c"], Bool[Tensor, "b k"]]:
+        """mel (b n bands), mask (b n) -> log probabilities of `CLASSES` float32, and which of the k tokens are real."""
+        cond = self.encoder(mel, mask)
+        assert cond.tokens is not None and cond.tokens_mask is not None
+        return self.out(cond.tokens).float().log_softmax(-1), cond.tokens_mask
+
+    def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Scalars "loss" and "error", the share of tokens whose phone is another. Nothing is drawn but dropout."""
+        log_p, seen = self(batch.mel, batch.mask)
+        labels = self._told(batch, log_p.shape[1])
+        counted = seen & batch.has_durations[:, None]
+        if int(self.batches) >= ITSELF_AFTER or not batch.has_durations.any():
+            heard = log_p.detach().cpu().numpy()
+            for i in (~batch.has_durations).nonzero().flatten().tolist():
+                k, kept = int(seen[i].sum()), batch.symbols_mask[i]
+                sequence, optional = self.sequence(batch.symbols[i][kept].tolist())
+                if len(sequence) - sum(optional) > k:
+                    continue
+                path = optional_path(heard[i, :k][:, sequence], optional)
+                labels[i, :k] = torch.tensor(sequence)[path].to(labels)
+                counted[i] = seen[i]
+        if self.training:
+            self.batches.add_(1)
+        each = F.nll_loss(log_p.mT, labels, reduction="none")
+        wrong = (log_p.argmax(-1) != labels).float()
+        return {"loss": masked_mean(each, counted), "error": masked_mean(wrong.detach(), counted)}
+
+    def sequence(self, ids: Sequence[int]) -> tuple[list[int], list[bool]]:
+        """Symbols as classes, and which may be left out: every silence."""
+        classes = [int(c) for c in self.class_of[list(ids)]]
+        kept = [c for i, c in enumerate(classes) if c != SILENCE or i == 0 or classes[i - 1] != SILENCE]
+        return kept, [c == SILENCE for c in kept]
+
+    def _told(self, batch: SpeechBatch, k: int) -> Int[Tensor, "b k"]:
+        """The class at the middle of each token by the corpus's durations; silence where there are none."""
+        p = self.encoder.frames_per_token
+        middles = torch.arange(k, device=batch.mel.device) * p + (p - 1) // 2
+        ends = batch.durations_frames.cumsum(1)
+        at = torch.searchsorted(ends, middles.expand(len(ends), -1).contiguous(), right=True)
+        ids = batch.symbols.gather(1, at.clamp(max=batch.symbols.shape[1] - 1))
+        return self.class_of[ids]
+
+
+def optional_path(log_p: np.ndarray, optional: Sequence[bool]) -> np.ndarray:
+    """The likeliest way through states in order, of which the `optional` may be passed over: log_p (k s) -> a state for each of
+    the k tokens. No two neighbours may be optional; the others have one token each at least (Viterbi, in float64).
+
+    Raises FmAudioError where there are more states that must be than tokens.
+    """
+    k, s = log_p.shape
+    free = np.asarray(optional, dtype=bool)
+    if s - int(free.sum()) > k:
+        raise FmAudioError(f"alignment: {s - int(free.sum())} phones do not fit into {k} tokens of sound; the text is too long")
+    over = np.r_[False, False, free[1:-1]] if s > 1 else np.zeros(1, dtype=bool)  # state i may follow i − 2
+    score = np.full(s, -np.inf)
+    score[0] = log_p[0, 0]
+    if s > 1 and free[0]:
+        score[1] = log_p[0, 1]
+    steps = np.zeros((k, s), dtype=np.int8)
+    for j in range(1, k):
+        choices = np.full((3, s), -np.inf)
+        choices[0] = score
+        choices[1, 1:] = score[:-1]
+        choices[2, 2:] = np.where(over[2:], score[:-2], -np.inf)
+        steps[j] = choices.argmax(0)
+        score = choices.max(0) + log_p[j]
+    state = s - 1 if s == 1 or not free[-1] or score[-1] >= score[-2] else s - 2
+    path = np.empty(k, dtype=np.int64)
+    for j in range(k - 1, -1, -1):
+        path[j] = state
+        state -= int(steps[j, state])
+    return path

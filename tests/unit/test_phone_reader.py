@@ -1,0 +1,116 @@
+"""The likeliest path is the best of all, clips without durations find their own, and the reader learns which phone is heard."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fm_audio.audio import AudioSpec
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.text.arpabet import Arpabet
+from fm_audio.data.text.characters import Characters
+from fm_audio.encoders import phone_reader
+from fm_audio.encoders.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path
+from fm_audio.types import FmAudioError, length_mask
+
+SPEC = AudioSpec(sample_rate=8_000, n_fft=256, hop_samples=128, window_samples=256, bands=10)
+
+
+def allowed(path: tuple[int, ...], optional: list[bool]) -> bool:
+    s = len(optional)
+    steps = all(0 <= b - a <= 2 and (b - a < 2 or optional[a + 1]) for a, b in itertools.pairwise(path))
+    starts = path[0] == 0 or path[0] == 1 and optional[0]
+    return steps and starts and (path[-1] == s - 1 or path[-1] == s - 2 and optional[-1])
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_other_path_is_likelier(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    s = int(draw.integers(1, 6))
+    k = int(draw.integers(s, 8))
+    optional = [bool(draw.integers(2)) for _ in range(s)]
+    for i in range(1, s):
+        optional[i] = optional[i] and not optional[i - 1]
+    if all(optional):
+        optional[0] = False
+    log_p = draw.normal(size=(k, s))
+    paths = [p for p in itertools.product(range(s), repeat=k) if allowed(p, optional)]
+    best = max(paths, key=lambda p: sum(log_p[j, state] for j, state in enumerate(p)))
+    assert tuple(optional_path(log_p, optional)) == best
+
+
+def test_what_does_not_fit_is_said() -> None:
+    assert optional_path(np.zeros((2, 3)), [False, True, False]).tolist() in ([0, 2], [0, 2])
+    with pytest.raises(FmAudioError, match="3 phones do not fit into 2 tokens"):
+        optional_path(np.zeros((2, 3)), [False] * 3)
+
+
+def batch(told: bool) -> SpeechBatch:
+    """Two clips in which each symbol sounds in a band of its own, three tokens long; frames of silence lie between words."""
+    torch.manual_seed(0)
+    front_end = Arpabet()
+    encoded = [front_end.encode(text) for text in ("bat tab", "tab")]
+    lengths = [len(e) for e in encoded]
+    symbols = torch.zeros(2, max(lengths), dtype=torch.long)
+    durations = torch.zeros_like(symbols)
+    mels = torch.full((2, 6 * max(lengths), 10), SPEC.floor)
+    for i, e in enumerate(encoded):
+        symbols[i, : len(e)] = torch.tensor(e.ids)
+        durations[i, : len(e)] = 6
+        for j, name in enumerate(e.symbols):
+            band = {"B": 1, "AE1": 4, "T": 8}.get(name)
+            if band is not None:
+                mels[i, 6 * j : 6 * j + 6, band] = 2.0
+    has = torch.full((2,), told)
+    return SpeechBatch(
+        ["a", "b"], ["bat tab", "tab"], ["x", "x"], symbols, length_mask(torch.tensor(lengths)), mels,
+        length_mask(6 * torch.tensor(lengths)), durations * told, has,
+    )  # fmt: skip
+
+
+def reader() -> PhoneReader:
+    torch.manual_seed(0)
+    return PhoneReader(SPEC, Arpabet(), 16, 1, 2, 2, 3, dropout=0.0)
+
+
+def test_it_learns_and_then_lays_clips_along_what_it_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = reader()
+    optimizer = torch.optim.Adam(net.parameters(), 3e-2)
+    for _ in range(60):
+        losses = net.loss(batch(True))
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+    assert float(losses["error"]) < 0.05 and int(net.batches) == 60
+    net.eval()
+    itself: Any = net.loss(batch(False))
+    assert float(itself["error"]) < 0.1 and int(net.batches) == 60, "its own alignment is what it was taught"
+    log_p, seen = net(batch(True).mel, batch(True).mask)
+    told = net._told(batch(True), log_p.shape[1])
+    assert (log_p.argmax(-1) == told)[seen].float().mean() > 0.95
+    assert CLASSES[int(told[0, 4])] == "B" and int(told[0, 0]) == SILENCE
+
+
+def test_untaught_it_leaves_them_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = batch(True)
+    both.has_durations[1] = False
+    net = reader().eval()
+    before = float(net.loss(both)["loss"])
+    net.batches.fill_(phone_reader.ITSELF_AFTER)
+    assert float(net.loss(both)["loss"]) != before
+    first = SpeechBatch(**{**vars(both), "mel": both.mel.clone()})
+    first.mel[1] = 5.0
+    net.batches.zero_()
+    assert float(net.loss(first)["loss"]) == pytest.approx(before, rel=1e-5)
+
+
+def test_silences_may_be_left_out_and_other_front_ends_are_refused() -> None:
+    sequence, optional = reader().sequence(Arpabet().encode("bat, tab.").ids)
+    assert [CLASSES[c] for c in sequence] == ["", "B", "AE", "T", "", "T", "AE", "B", ""]
+    assert optional == [c == SILENCE for c in sequence]
+    with pytest.raises(FmAudioError, match="Characters has not all of CMUdict's phones"):
+        PhoneReader(SPEC, Characters("abc"))
