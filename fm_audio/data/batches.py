@@ -54,5 +54,21 @@ class TextBatch:
         return replace(self, **_moved(self, device))
 
 
+@dataclass
+class JointBatch:
+    """One batch for each direction of a joint model: to speak, to listen to (transcripts are its symbols), to write."""
+
+    speech: SpeechBatch
+    listening: SpeechBatch
+    writing: TextBatch
+
+    def __len__(self) -> int:
+        """Items, all directions together."""
+        return len(self.speech) + len(self.listening) + len(self.writing)
+
+    def to(self, device: torch.device | str) -> JointBatch:
+        return JointBatch(self.speech.to(device), self.listening.to(device), self.writing.to(device))
+
+
 def _moved(batch: SpeechBatch | TextBatch, device: torch.device | str) -> dict[str, Any]:
     return {f.name: getattr(batch, f.name).to(device) for f in fields(batch) if isinstance(getattr(batch, f.name), Tensor)}

@@ -38,7 +38,7 @@ class Loader:
 
     def __init__(self, dataset: Dataset, batches: Batches, workers: int, identity: dict[str, Any]) -> None:
         self.identity = identity
-        self.dataset = dataset
+        self.dataset, self.batches = dataset, batches
         self._loader = DataLoader(
             dataset,
             sampler=batches,

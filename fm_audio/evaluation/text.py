@@ -25,6 +25,7 @@ from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.text_metrics import Diversity, Quality, diversity, quality
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
+from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextDecoding, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
@@ -173,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check(given)
         torch.set_num_threads(given.threads)
         pairs = read_pairs(given.pairs)[: given.limit]
-        model = load_model(given.model).to(given.device)
+        model = part_of(load_model(given.model).to(given.device), "writing")
         rows = [judged(way, pairs, given.seed, given.alone) for way in ways(model, given)]
         right = diversity([p.target for p in pairs])
         console = require("rich.console", "the table of results").Console(highlight=False)

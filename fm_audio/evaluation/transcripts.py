@@ -23,6 +23,7 @@ from fm_audio.checkpoint import load_model
 from fm_audio.evaluation.clips import Line, manifest_lines
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, SentenceScore, rate_interval, score_sentence, timed
+from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.transcription import Transcript, TranscriptRequest
 from fm_audio.types import FmAudioError
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     try:
         require("jiwer", "error rates")
-        model = load_model(given.model)
+        model = part_of(load_model(given.model), "listening")
         if not isinstance(model, SpeechToText):
             raise FmAudioError(f"{given.model}: holds a {type(model).__name__}; give a speech-to-text model")
         lines = manifest_lines(given.manifest, given.speaker, given.limit)

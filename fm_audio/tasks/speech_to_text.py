@@ -55,6 +55,7 @@ class SpeechToText(nn.Module):
         self_conditioning: float = 0.0,
         time_law: TimeLaw | None = None,
         path: Path | None = None,
+        port: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.spec, self.frontend = spec, frontend
@@ -63,7 +64,7 @@ class SpeechToText(nn.Module):
         )
         self.writer = TextWriter(
             frontend.target, backbone, speech_width, channels, condition_drop, pads, prediction, evidence, label_smoothing,
-            self_conditioning, time_law, path,
+            self_conditioning, time_law, path, port,
         )  # fmt: skip
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fm_audio.checkpoint import load_model
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
+from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
@@ -50,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     if given.count is not None and (given.text is not None or given.file is not None):
         raise FmAudioError(f"--count {given.count}: counts texts that are written freely; leave out the text, or --count")
     inputs = _inputs(given)
-    model = load_model(given.model).to(given.device)
+    model = part_of(load_model(given.model).to(given.device), "writing")
     made = _written(model, [TextRequest(text, given.seed + i) for i, text in enumerate(inputs)], given)
     if given.json:
         print(json.dumps([_report(text, one) for text, one in zip(inputs, made, strict=True)], indent=2, ensure_ascii=False))

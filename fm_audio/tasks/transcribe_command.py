@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fm_audio.audio import load_audio
 from fm_audio.checkpoint import load_model
+from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.text_requests import LENGTHS
 from fm_audio.tasks.transcription import Transcript, TranscriptRequest
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Prints one line for each file. Raises FmAudioError before anything is printed when something cannot be heard."""
     given = parser().parse_args(argv)
-    model = load_model(given.model).to(given.device)
+    model = part_of(load_model(given.model).to(given.device), "listening")
     if not isinstance(model, SpeechToText):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which does not listen; give a speech-to-text model")
     requests = [TranscriptRequest(load_audio(path, model.spec.sample_rate), given.seed) for path in given.audio]

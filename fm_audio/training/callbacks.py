@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
-from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.batches import JointBatch, SpeechBatch
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.flow.sampling import Sampling
 
@@ -59,6 +59,8 @@ class SpokenSentences(L.Callback):
         if batch_idx > 0 or trainer.sanity_checking or not trainer.is_global_zero:
             return
         task: Any = pl_module.task
+        if isinstance(batch, JointBatch):
+            task, batch = task.speech, batch.speech
         vocoder = HarmonicPlusNoise(task.spec)
         for i, example in enumerate(task.examples(batch, min(self.sentences, len(batch)), Sampling(steps=self.steps))):
             recorded = batch.mel[i, batch.mask[i]].float().cpu().numpy()

@@ -14,13 +14,14 @@ import torch
 from fm_audio.audio import AudioSpec
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
 from fm_audio.decoders.renormalised import Renormalised
+from fm_audio.tasks.joint import part_of
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import read_adapter, require_base
 from fm_audio.voices.voice import Voice
 
 SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "english"
-KIND = "aligned_tts"
+KINDS = ("aligned_tts", "joint")
 UNSTATED = "unstated"
 
 
@@ -61,7 +62,7 @@ def load(
     for folder in adapters:  # before anything large is read
         require_base(read_adapter(folder), entry.folder)
     config = read_config(entry.folder)
-    model = cast(Any, load_model(entry.folder))
+    model = cast(Any, part_of(load_model(entry.folder), "speech"))
     vocoder = load_vocoder(entry.folder, config)
     model.spec.require_same(vocoder.spec, f"the voice in {entry.folder.name}", f"its vocoder {config['vocoder']}")
     sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
@@ -76,7 +77,7 @@ def load(
 def list_voices() -> list[Entry]:
     """Every voice that ships, the default model's first."""
     folders = sorted(path.parent for path in SHIPPED.glob(f"*/{CONFIG}"))
-    folders = [f for f in folders if read_config(f).get("kind") == KIND]
+    folders = [f for f in folders if read_config(f).get("kind") in KINDS]
     folders.sort(key=lambda f: f.name != DEFAULT_MODEL)
     return [entry for folder in folders for entry in voices_of(folder)]
 
@@ -84,10 +85,10 @@ def list_voices() -> list[Entry]:
 def voices_of(folder: Path) -> list[Entry]:
     """The voices that a model folder's config names, in its order."""
     config = read_config(folder)
-    if config.get("kind") != KIND or not config.get("voices"):
+    if config.get("kind") not in KINDS or not config.get("voices"):
         raise FmAudioError(
             f"{folder / CONFIG}: is no voice (kind {config.get('kind')!r}, {len(config.get('voices') or {})} voices); "
-            f"give the folder of a model of kind {KIND!r}"
+            f"give the folder of a model of kind {' or '.join(map(repr, KINDS))}"
         )
     voices = config["voices"]
     default = config.get("default_voice", next(iter(voices)))

@@ -22,7 +22,7 @@ from fm_audio.backbones.zipformer import Zipformer
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
-from fm_audio.data.text.vocabulary import Letters
+from fm_audio.data.text.vocabulary import Letters, LettersAndPhones
 from fm_audio.decoders.bigvgan import BigVGAN
 from fm_audio.decoders.griffin_lim import GriffinLim
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
@@ -42,6 +42,7 @@ from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.infill_requests import InfillRequest
 from fm_audio.tasks.infill_tts import InfillTTS, told
+from fm_audio.tasks.joint import Joint
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
@@ -316,6 +317,20 @@ def writes_in_turn(net: AutoregressiveText, items: Sequence[TextRequest], paddin
     return written(net.generate([*items, *[TextRequest("abcdefgab")] * padding])[: len(items)])
 
 
+def joint() -> Joint:
+    net = DiT(WIDTH, 2, 2, 4, 12, position_kernel=0)
+    made = Joint(
+        listening.SPEC, Arpabet(), ALPHABET, LettersAndPhones("abcdefg", 9), net, ["a", "b"], 4, 12, 8, WIDTH, 1, 2,
+        frames_width=6, speech_layers=1, speech_heads=2, source_layers=1, source_heads=2,
+    )  # fmt: skip
+    nn.init.constant_(made.speech.text.durations.out.bias, 1.0)
+    return made
+
+
+def of_part(name: str, run: Callable[..., Outputs]) -> Callable[..., Outputs]:
+    return lambda net, items, padding: run(getattr(net, name), items, padding)
+
+
 def by(key: str) -> Callable[[Any], int]:
     """The length of an item that is sorted by this part of it."""
     return lambda item: item[key] if isinstance(item[key], int) else len(item[key])
@@ -415,6 +430,16 @@ CASES: dict[str, Case] = {
     "heard mels": Case(listening.encoder, listening.mels, listening.encoded, torch.float32, by("mel"), 0.3),
     "heard speech": Case(
         listening.listener, listening.recordings, listening.listens, length=lambda r: len(r.audio.samples), amount=0.3
+    ),
+    "joint, speaking": task(
+        joint, of_part("speech", spoken(GUIDED)), lambda: REQUESTS, lambda request: len(request.text)
+    ),
+    "joint, listening": Case(
+        joint, listening.recordings, of_part("listening", listening.listens), length=lambda r: len(r.audio.samples), amount=0.3
+    ),
+    "joint, writing": text_task(
+        joint, of_part("writing", writes(Sampling(6, guidance=1.5), TextDecoding("end", samples=2))),
+        [t for t in TEXTS if t.text],
     ),
     "infilled speech": task(infilling, answered, infill_requests, lambda request: len(request.reference)),
     "infilled speech, aligned": task(lambda: infilling(**ALIGNED), answered, infill_requests, lambda r: len(r.reference)),

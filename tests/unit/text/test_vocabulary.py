@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fm_audio.data.text.edits import edit_distance, least_risk
-from fm_audio.data.text.vocabulary import END, PAD, Dealt, Letters, Phones, Pieces, Symbols, Vocabulary
+from fm_audio.data.text.vocabulary import END, PAD, Dealt, Letters, LettersAndPhones, Phones, Pieces, Symbols, Vocabulary
 from fm_audio.types import FmAudioError
 
 
@@ -26,7 +26,8 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> Pieces:
 def test_there_and_back(pieces: Pieces) -> None:
     vocabularies: list[tuple[Vocabulary, str]] = [
         (Letters(), "o'clock"), (Symbols(["do", "re", "mi"]), "re do do mi"), (Phones(), "F L IH1 B"),
-        (Phones(stress=False), "F L IH B"), (pieces, "the dog sat"),
+        (Phones(stress=False), "F L IH B"), (pieces, "the dog sat"), (LettersAndPhones(), "o'clock at ten"),
+        (LettersAndPhones(), "F L IH1 B"),
     ]  # fmt: skip
     for v, text in vocabularies:
         assert isinstance(v, Vocabulary)
@@ -41,6 +42,18 @@ def test_what_is_dealt_to_letters_is_joined_again() -> None:
     v = Dealt(["_", "F", "IH1", "K+S"], 5)
     assert isinstance(v, Vocabulary) and v.decode(v.encode("F _ IH1 K+S")) == "F IH1 K S" and v.decode(v.encode("_ _")) == ""
     assert v.decode([*v.encode("F"), END, *v.encode("F")]) == "F"
+
+
+def test_letters_and_phones_are_told_apart() -> None:
+    v = LettersAndPhones("abcd ", 6)
+    assert v.symbols[:8] == ("<pad>", "<end>", "a", "b", "c", "d", " ", "B")
+    assert v.encode("B") == [7] and v.encode("b") == [3] and v.encode(" B  AE1\nD ") == v.encode("B AE1 D")
+    assert v.encode("B A") == v.encode("b a"), "what is not phones throughout is letters"
+    assert v.decode([*v.encode("ab"), *v.encode("B D"), *v.encode("c a")]) == "ab B D c a"
+    refused = {"B IH9 D": "'i' is none", "B " * 7: "7 symbols; at most 6", "abcdabc": "7 characters", "": "empty"}
+    for text, message in refused.items():
+        with pytest.raises(FmAudioError, match=message):
+            v.encode(text)
 
 
 def test_letters_are_written_in_one_way() -> None:
