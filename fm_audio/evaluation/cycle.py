@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -24,7 +24,7 @@ from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, SentenceScore, rate_interval, score_sentence
 from fm_audio.evaluation.protocols import Protocol, load_protocol
 from fm_audio.evaluation.report import save_json
-from fm_audio.tasks.joint import Joint
+from fm_audio.tasks.joint import Joint, part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.transcription import TranscriptRequest, require_speech
 from fm_audio.types import FmAudioError
@@ -98,10 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         model = load_model(given.model)
         if not isinstance(model, Joint):
             raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which cannot do both; give a joint model")
-        voice = load(given.model)
+        voice, listener = load(given.model), cast(SpeechToText, part_of(model, "listening"))
         names = given.voice or [voice.name]
         how = (given.steps, given.listening_steps, given.seed)
-        rows = [cycle(voice, model.listening, protocol, name, *how) for name in names]
+        rows = [cycle(voice, listener, protocol, name, *how) for name in names]
         if given.json:
             everything = {"model": str(given.model), "protocol": protocol.name, "fingerprint": protocol.fingerprint}
             save_json(given.json, everything | {"seed": given.seed, "rows": [row.report() for row in rows]})

@@ -72,6 +72,7 @@ class Joint(nn.Module):
     text_*, frames_*, durations_width, pitch, time_law: of speaking, as in `AlignedTTS`. speech_*: of the encoder that listens,
     source_*: of the one that reads, both `states_width` wide. condition_drop: of speaking and answering.
     scales: what the losses of speech, listening and writing are multiplied with, at first where `learned_scales`, else always.
+    directions: those that are learnt, of "speech", "listening" and "writing"; with one, a specialist of the same sizes.
     """
 
     def __init__(
@@ -100,45 +101,52 @@ class Joint(nn.Module):
         condition_drop: float = 0.05,
         learned_scales: bool = True,
         scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        directions: tuple[str, ...] = tuple(DIRECTIONS),
         time_law: TimeLaw | None = None,
         path: Path | None = None,
     ) -> None:
         super().__init__()
-        self.spec = spec
-        self.backbone = backbone  # first, so that a state has it under this name
-        self.port = TokenPort(len(target.symbols), channels, int(backbone.width), POSITIONS_WIDTH)  # type: ignore[arg-type]
-        self.speech = AlignedTTS(
-            spec, frontend, View(backbone, speaker_width, states_width), speakers, speaker_width, text_width, text_layers,
-            text_heads, frames_width, frames_per_token, dropout, condition_drop, pitch=pitch, durations_width=durations_width,
-            time_law=time_law, path=path,
-        )  # fmt: skip
-        self.listening = SpeechToText(
-            spec, Spelled(target), View(backbone, speaker_width), channels, states_width, speech_layers, speech_heads,
-            dropout=dropout, path=path, port=self.port,
-        )  # fmt: skip
-        self.writing = TextToText(
-            source, target, View(backbone, speaker_width), channels, states_width, source_layers, source_heads, dropout,
-            condition_drop, path=path, port=self.port,
-        )  # fmt: skip
+        if not directions or set(directions) - set(DIRECTIONS):
+            raise FmAudioError(f"directions are {list(directions)}; give one or more of {', '.join(DIRECTIONS)}")
         if len(scales) != len(DIRECTIONS) or not all(abs(math.log(max(s, 1e-9))) < LARGEST_SCALE for s in scales):
-            raise FmAudioError(f"scales are {tuple(scales)}; give three numbers above 0.05 and below 20, often 1")
-        start = -torch.tensor(scales).log()
+            raise FmAudioError(f"scales are {list(scales)}; give three numbers above 0.05 and below 20, often 1")
+        self.spec, self.directions = spec, [name for name in DIRECTIONS if name in directions]
+        self.backbone = backbone  # first, so that a state has it under this name
+        if set(directions) != {"speech"}:
+            self.port = TokenPort(len(target.symbols), channels, int(backbone.width), POSITIONS_WIDTH)  # type: ignore[arg-type]
+        if "speech" in directions:
+            self.speech = AlignedTTS(
+                spec, frontend, View(backbone, speaker_width, states_width), speakers, speaker_width, text_width, text_layers,
+                text_heads, frames_width, frames_per_token, dropout, condition_drop, pitch=pitch, durations_width=durations_width,
+                time_law=time_law, path=path,
+            )  # fmt: skip
+        if "listening" in directions:
+            self.listening = SpeechToText(
+                spec, Spelled(target), View(backbone, speaker_width), channels, states_width, speech_layers, speech_heads,
+                dropout=dropout, path=path, port=self.port,
+            )  # fmt: skip
+        if "writing" in directions:
+            self.writing = TextToText(
+                source, target, View(backbone, speaker_width), channels, states_width, source_layers, source_heads, dropout,
+                condition_drop, path=path, port=self.port,
+            )  # fmt: skip
+        self.fixed_scales = [scale for name, scale in zip(DIRECTIONS, scales, strict=True) if name in directions]
         self.log_scales: nn.Parameter | None = None
         if learned_scales:
+            start = -torch.tensor(self.fixed_scales).log()
             self.log_scales = nn.Parameter(LARGEST_SCALE * (start / LARGEST_SCALE).atanh())
-        self.fixed_scales = tuple(scales)
         self.register_state_dict_post_hook(_hold_once)
         self.register_load_state_dict_pre_hook(_find_again)
 
-    def scales(self) -> Float[Tensor, "3"]:
-        """What the losses of speech, listening and writing are multiplied with: exp(−s)."""
+    def scales(self) -> Float[Tensor, "k"]:
+        """What the losses of the directions are multiplied with: exp(−s)."""
         if self.log_scales is None:
-            return torch.tensor(self.fixed_scales, device=self.speech.speaker.weight.device)
+            return torch.tensor(self.fixed_scales, device=next(self.backbone.parameters()).device)
         return (-LARGEST_SCALE * (self.log_scales.float() / LARGEST_SCALE).tanh()).exp()
 
     def loss(self, batch: JointBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars: "loss" (what to minimise), and of each direction its loss, its "…_scale" and the parts of its own task."""
-        of_each = {name: getattr(self, name).loss(getattr(batch, name), generator) for name in DIRECTIONS}
+        of_each = {name: getattr(self, name).loss(getattr(batch, name), generator) for name in self.directions}
         losses, scales = torch.stack([parts["loss"].float() for parts in of_each.values()]), self.scales()
         total = scales * losses
         if self.log_scales is not None:
@@ -164,7 +172,8 @@ class Joint(nn.Module):
         for name, kind in DIRECTIONS.items():
             asked = [i for i, request in enumerate(requests) if isinstance(request, kind)]
             if asked:
-                answers = getattr(self, name).generate([requests[i] for i in asked], sampling)
+                part: Any = part_of(self, name)
+                answers = part.generate([requests[i] for i in asked], sampling)
                 made.update(zip(asked, answers, strict=True))
             if progress is not None and requests:
                 progress(len(made) / len(requests))
@@ -179,8 +188,8 @@ def part_of(model: nn.Module, name: str) -> nn.Module:
     """The part of a joint model that has that direction, a whole task on the same weights; any other model as it is."""
     if not isinstance(model, Joint):
         return model
-    if name not in DIRECTIONS:
-        raise FmAudioError(f"a joint model has no part {name!r}; it has {', '.join(DIRECTIONS)}")
+    if name not in model.directions:
+        raise FmAudioError(f"this joint model has no part {name!r}; it has {', '.join(model.directions)}")
     return getattr(model, name)
 
 

@@ -60,7 +60,9 @@ class SpokenSentences(L.Callback):
             return
         task: Any = pl_module.task
         if isinstance(batch, JointBatch):
-            task, batch = task.speech, batch.speech
+            task, batch = getattr(task, "speech", None), batch.speech
+        if task is None:
+            return
         vocoder = HarmonicPlusNoise(task.spec)
         for i, example in enumerate(task.examples(batch, min(self.sentences, len(batch)), Sampling(steps=self.steps))):
             recorded = batch.mel[i, batch.mask[i]].float().cpu().numpy()

@@ -46,6 +46,7 @@ def test_there_are_recipes() -> None:
     wanted |= {f"infill_tts/{name}.yaml" for name in ("smoke", *INFILLING)}
     wanted |= {f"speech_to_text/{name}.yaml" for name in ("smoke", *LISTENING)}
     wanted |= {f"text_to_text/{name}.yaml" for name in ("smoke", *WRITING)}
+    wanted |= {f"joint/{name}.yaml" for name in ("smoke", "taught")}
     assert wanted <= set(NAMES)
 
 

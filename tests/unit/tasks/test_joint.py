@@ -28,6 +28,7 @@ from fm_audio.tasks.text_requests import TextRequest
 from fm_audio.tasks.transcription import TranscriptRequest
 from fm_audio.training.export import _speaking
 from fm_audio.types import Cond, FmAudioError
+from fm_audio.voices.adapter import Adapter, fingerprint, write_adapter
 
 RATE = 8_000
 SPEC = {"sample_rate": RATE, "n_fft": 256, "hop_samples": 128, "window_samples": 256, "bands": 16, "mean": -1.7, "std": 2.6}
@@ -227,6 +228,27 @@ def test_scales_may_be_fixed() -> None:
             make(scales=wrong)
 
 
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_a_specialist_is_what_the_direction_needs(name: str) -> None:
+    """As many weights as the joint model has for it, the same loss, and a clear word where another direction is asked for."""
+    joint, alone = make(learned_scales=False), make(learned_scales=False, directions=[name])
+    others = [id(p) for other in DIRECTIONS if other != name for p in own(joint, other)]
+    others += [id(p) for p in joint.port.parameters()] if name == "speech" else []
+    wanted = {key: value for key, value in joint.named_parameters() if id(value) not in others}
+    assert set(alone.state_dict()) == set(wanted)
+    alone.load_state_dict({key: value.detach() for key, value in wanted.items()})
+    parts = alone.loss(batch(joint), torch.Generator().manual_seed(0))
+    seen, g = getattr(batch(joint), name), torch.Generator().manual_seed(0)
+    torch.testing.assert_close(parts["loss"], getattr(joint, name).loss(seen, g)["loss"])
+    assert not any(key.startswith(other) for other in DIRECTIONS if other != name for key in parts)
+    missing = next(other for other in DIRECTIONS if other != name)
+    with pytest.raises(FmAudioError, match=f"no part '{missing}'; it has {name}"):
+        part_of(alone, missing)
+    kinds = {"speech": TranscriptRequest(sound("dot")), "listening": SpeechRequest("cat", "anna")}
+    with pytest.raises(FmAudioError, match="has no part"):
+        alone.generate([kinds.get(name, kinds["speech"])])
+
+
 def test_adapters_of_peft_change_all_directions() -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -292,11 +314,24 @@ def test_a_voice_of_it_moves_as_one(folder: Path) -> None:
     assert voice.say("cat", steps=1, seed=3).seconds == fm_audio.load(folder / "anna").say("cat", steps=1, seed=3).seconds
 
 
+def test_an_adapter_speaks_through_it(folder: Path, tmp_path: Path) -> None:
+    """Along the backbone that is shared; the voices of the model stay as they were."""
+    layer = "head.backbone.backbone.blocks.0.feedforward.layers.0"
+    down, up = {layer: torch.randn(2, 32)}, {layer: torch.randn(64, 2)}
+    write_adapter(tmp_path, Adapter("carl", "joint", fingerprint(folder), torch.randn(1, 8), down, up))
+    plain, adapted = fm_audio.load(folder), fm_audio.load(folder, adapter=tmp_path)
+    assert adapted.name == "carl" and adapted.say("cat", seed=1).seconds > 0.1
+    one, other = plain.say("cat", voice="anna", seed=1), adapted.say("cat", voice="anna", seed=1)
+    np.testing.assert_array_equal(one.samples, other.samples)
+
+
 def test_parts_are_asked_for_by_name(tiny_voice: Path) -> None:
     model = make()
     assert part_of(model, "listening") is model.listening
     with pytest.raises(FmAudioError, match="no part 'singing'; it has speech, listening, writing"):
         part_of(model, "singing")
+    with pytest.raises(FmAudioError, match="directions are \\['singing'\\]; give one or more of speech, listening, writing"):
+        make(directions=["singing"])
     assert part_of(model.speech, "writing") is model.speech, "another model is what it is, and each command names it"
 
 
