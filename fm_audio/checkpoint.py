@@ -81,7 +81,8 @@ def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     """Give a model the weights of a folder, to train on from there.
 
     Embeddings may have more rows than the folder's: new speakers and symbols keep their start. Speakers are matched by name,
-    where the model has `speakers` {name: row of speaker.weight}. Raises FmAudioError when anything else differs.
+    where the model has `speakers` {name: row of the speaker.weight that it or its part has}. Raises FmAudioError when anything
+    else differs.
     """
     folder = Path(folder)
     node, ours = read_config(folder)["model"], model.state_dict()
@@ -92,7 +93,7 @@ def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     for key in tables & set(state):
         old, new = state[key], ours[key].cpu().clone()
         if old.shape[1:] == new.shape[1:] and len(old) <= len(new):
-            new[speaker_rows if key == "speaker.weight" and speaker_rows else list(range(len(old)))] = old
+            new[speaker_rows if key.endswith("speaker.weight") and speaker_rows else list(range(len(old)))] = old
             state[key] = new
     _require_matching(folder, ours, state)
     model.load_state_dict(state)

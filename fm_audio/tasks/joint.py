@@ -110,7 +110,8 @@ class Joint(nn.Module):
             raise FmAudioError(f"directions are {list(directions)}; give one or more of {', '.join(DIRECTIONS)}")
         if len(scales) != len(DIRECTIONS) or not all(abs(math.log(max(s, 1e-9))) < LARGEST_SCALE for s in scales):
             raise FmAudioError(f"scales are {list(scales)}; give three numbers above 0.05 and below 20, often 1")
-        self.spec, self.directions = spec, [name for name in DIRECTIONS if name in directions]
+        self.spec, self.frontend, self.source, self.target = spec, frontend, source, target
+        self.directions = [name for name in DIRECTIONS if name in directions]
         self.backbone = backbone  # first, so that a state has it under this name
         if set(directions) != {"speech"}:
             self.port = TokenPort(len(target.symbols), channels, int(backbone.width), POSITIONS_WIDTH)  # type: ignore[arg-type]
@@ -137,6 +138,11 @@ class Joint(nn.Module):
             self.log_scales = nn.Parameter(LARGEST_SCALE * (start / LARGEST_SCALE).atanh())
         self.register_state_dict_post_hook(_hold_once)
         self.register_load_state_dict_pre_hook(_find_again)
+
+    @property
+    def speakers(self) -> dict[str, int] | None:
+        """Who can be asked to speak, and which row of `speech.speaker` is whose."""
+        return self.speech.speakers if "speech" in self.directions else None
 
     def scales(self) -> Float[Tensor, "k"]:
         """What the losses of the directions are multiplied with: exp(−s)."""

@@ -291,6 +291,20 @@ def test_a_folder_holds_it_all(folder: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(fresh.state_dict().values(), again.state_dict().values(), strict=True))
 
 
+def test_training_goes_on_from_a_folder_with_more_speakers(folder: Path) -> None:
+    model: Any = load_model(folder)
+    more = make(speakers=["carl", "bert", "anna"])
+    load_into(more, folder)
+    for name, row in model.speech.speakers.items():
+        assert torch.equal(more.speech.speaker.weight[more.speech.speakers[name]], model.speech.speaker.weight[row])
+    assert torch.equal(more.backbone.last.linear.weight, model.backbone.last.linear.weight)
+    with pytest.raises(FmAudioError, match="its speakers anna are not in the new list"):
+        load_into(make(speakers=["bert", "carl"]), folder)
+    letters = {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {}}
+    with pytest.raises(FmAudioError, match="its target is .*LettersAndPhones, here it is .*Letters; use the same"):
+        load_into(make(target=letters), folder)
+
+
 def test_one_folder_serves_three_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made, tones = tmp_path / "made.wav", tmp_path / "tones.wav"
     assert main(["say", "cat boat", "-o", str(made), "--voice", str(folder / "bert")]) == 0
