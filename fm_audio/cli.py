@@ -182,11 +182,13 @@ def _guard(args: argparse.Namespace, voice: Voice | None = None) -> Guard | None
 
     from fm_audio.evaluation.acoustics import acoustics_of
     from fm_audio.evaluation.guard import Guard
+    from fm_audio.evaluation.reading import shipped_reading
     from fm_audio.evaluation.recognisers import load_judges
     from fm_audio.evaluation.verify import Verifier
 
     first, second = load_judges(args.judge, args.language, torch.get_num_threads())
-    verifier = Verifier(first, args.language, acoustics=acoustics_of(voice) if voice else None, second=second)
+    known = acoustics_of(voice) if voice else None
+    verifier = Verifier(first, args.language, acoustics=known, second=second, reading=shipped_reading())
     return Guard(verifier, args.redraws, candidates)
 
 

@@ -18,10 +18,15 @@ from typing import Any
 import numpy as np
 
 ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfit")  # `acoustics.Heard.values`
-WEIGHED = ("nats", "gap", "distance", *ACOUSTIC)  # beside a recogniser that can weigh texts
-WRITTEN = ("distance", *ACOUSTIC)  # beside one that can only write
+READ = ("read_word", "read_phone", "read_window", "read_all")  # `reading.Read.values`
 AGAIN = "again_"  # in front of what a second recogniser had to say
-TWICE = (*WEIGHED, *(AGAIN + name for name in ("nats", "gap", "distance")))  # beside two that can weigh texts
+_HEARD = {  # by recognisers: one that can only write, one that can weigh texts, two of those
+    "written": ("distance",),
+    "weighed": ("nats", "gap", "distance"),
+    "twice": ("nats", "gap", "distance", AGAIN + "nats", AGAIN + "gap", AGAIN + "distance"),
+}
+_SOUND = {"known": (*ACOUSTIC, *READ), "stranger": READ}  # of a speaker whom the acoustic model knows, or of anybody
+KINDS = {f"{heard}_{sound}": (*_HEARD[heard], *_SOUND[sound]) for heard in _HEARD for sound in _SOUND}
 FILE = Path(__file__).with_name("doubt.json")
 BENT = ("missing", "repeated", "added", "garbled")  # evidence by alignment (`alternatives`)
 KNEE = 360.0  # where bending begins
@@ -85,10 +90,15 @@ def limit_for(log_odds: Sequence[float], false_alarms: float) -> float:
     return float(np.quantile(np.asarray(log_odds), 1 - false_alarms, method="higher"))
 
 
+def kind_of(values: Mapping[str, float]) -> str:
+    """Which of `KINDS` evidence is of: by how many recognisers, and whether of a speaker who is known."""
+    heard = "twice" if AGAIN + "nats" in values else "weighed" if "nats" in values else "written"
+    return f"{heard}_{'known' if 'misfit' in values else 'stranger'}"
+
+
 def doubt_of(values: Mapping[str, float]) -> Doubt:
-    """Of the doubts that come with the package the one for evidence of this kind: of two recognisers, of one that weighs texts,
-    or of one that only writes."""
-    return _shipped("twice" if AGAIN + "nats" in values else "weighed" if "nats" in values else "written")
+    """Of the doubts that come with the package the one for evidence of this kind."""
+    return _shipped(kind_of(values))
 
 
 def above_limit(values: Mapping[str, float]) -> float:

@@ -22,10 +22,11 @@ import torch
 from fm_audio.audio import load_audio
 from fm_audio.evaluation.acoustics import acoustics_of
 from fm_audio.evaluation.clips import manifest_lines
-from fm_audio.evaluation.doubt import AGAIN, TWICE, WEIGHED, WRITTEN, Doubt, as_json, fit, limit_for
+from fm_audio.evaluation.doubt import BENT, KINDS, Doubt, as_json, fit, limit_for
 from fm_audio.evaluation.faults import FAULTS, Recording, broken
 from fm_audio.evaluation.guard import REDRAWS
 from fm_audio.evaluation.metrics import Interval, proportion_interval, timed
+from fm_audio.evaluation.reading import shipped_reading
 from fm_audio.evaluation.recognisers import TWO_JUDGES, load_judges
 from fm_audio.evaluation.speaker import SpeakerJudge
 from fm_audio.evaluation.verify import Verdict, Verifier
@@ -99,15 +100,17 @@ def residual(detection: float, false_alarms: float, broken_share: float, redraws
 
 
 def learned(judged: Sequence[Judged], false_alarms: float) -> dict[str, Doubt]:
-    """Doubts that are fitted to this speech, each with the limit above which lies no more than this share of the whole clips when
-    their recording was not among those that it was fitted to."""
+    """A doubt of each kind of evidence that was had, fitted to this speech, each with the limit above which lies no more than
+    this share of the whole clips when their recording was not among those that it was fitted to."""
     known = [j for j in judged if j.verdict.evidence and j.fault not in FOUND_BY_SOUND]
-    weighed = [j for j in known if "nats" in j.verdict.evidence]
-    twice = [j for j in weighed if AGAIN + "nats" in j.verdict.evidence]
-    found = {"weighed": _learned(weighed, WEIGHED, false_alarms), "written": _learned(known, WRITTEN, false_alarms)}
-    if twice:  # who was not asked about, passed
-        asked, whole = (sum(j.fault is None for j in some) for some in (twice, weighed))
-        found["twice"] = _learned(twice, TWICE, min(1.0, false_alarms * whole / max(1, asked)))
+    found = {}
+    for kind, names in KINDS.items():
+        # `missing` and the like may be lacking where there is nothing that could be missing.
+        having = [j for j in known if set(names) - set(BENT) <= set(j.verdict.evidence)]
+        if len({j.fault is None for j in having}) < 2:
+            continue
+        whole, had = (sum(j.fault is None for j in some) for some in (known, having))
+        found[kind] = _learned(having, names, min(1.0, false_alarms * whole / had))  # who was not asked about, passed
     return found
 
 
@@ -157,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=6, help="broken clips of each fault (default 6)")
     parser.add_argument("--judge", default=TWO_JUDGES, metavar="JUDGE", help=f"one, or two (default {TWO_JUDGES})")
     parser.add_argument("--no-speaker", action="store_true", help="do without the speaker judge (the fault drift is then missed)")
+    parser.add_argument("--stranger", action="store_true", help="judge as if no acoustic model knew the speaker, as with clone")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict here")
     parser.add_argument("--fit", type=Path, metavar="FILE", help="write what was learned of evidence here (doubt.json)")
@@ -166,7 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         voice = load(given.voice)
         first, second = load_judges(given.judge, "en", given.threads)
-        verifier = Verifier(first, acoustics=acoustics_of(voice), second=second)
+        acoustics = None if given.stranger else acoustics_of(voice)
+        verifier = Verifier(first, acoustics=acoustics, second=second, reading=shipped_reading())
         speaker = None if given.no_speaker else SpeakerJudge()
         recordings = load_recordings(given.manifest, voice, given.clips, given.half, given.skip)
     except FmAudioError as e:

@@ -23,7 +23,7 @@ import numpy as np
 from fm_audio.audio import Audio
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.data.text.said import as_written
-from fm_audio.evaluation import acoustics
+from fm_audio.evaluation import acoustics, reading
 from fm_audio.evaluation.doubt import AGAIN, above_limit, doubt_of
 from fm_audio.evaluation.recognisers import Recogniser, listen
 from fm_audio.evaluation.sound import Fault, SoundLimits, sound_faults
@@ -93,6 +93,7 @@ class Verdict:
 class Verifier:
     """Who listens, and for what.
 
+    `reading` hears phones, whoever speaks: without it, recognisers alone decide about words.
     `second` is another recogniser, which is asked where a fault is not unlikely; both must be able to weigh texts.
     `reference_text` are the words of a recording that was imitated, which must not leak. With a `speaker` judge and the
     `reference` embedding (256,) of that recording, every half of the speech must sound like it. `acoustics` know how the voice
@@ -109,6 +110,7 @@ class Verifier:
     acoustics: acoustics.Acoustics | None = None
     least_similarity: float = 0.55
     second: Recogniser | None = None
+    reading: reading.Reading | None = None
 
     def judge(self, audio: Audio, text: str, speed: float | None = 1.0) -> Verdict:
         """Listen to a recording of `text` (breaks allowed); `speed` None leaves the pace unjudged.
@@ -127,21 +129,23 @@ class Verifier:
             return Verdict(text, "", tuple(faults))
         heard = listen(self.recogniser, audio)
         fit, unread = self._fit(audio, plain, pauses)
-        weighed = weigh(asked, heard, self.words, self.reference_text, self.language, mended=fit is None)
+        read, untold = self._read(audio, plain)
+        weighed = weigh(asked, heard, self.words, self.reference_text, self.language, mended=read is None)
         values: dict[str, float] = {}
         odds = None
-        if fit is None:
+        if read is None:
             faults += weighed.faults
-            unread += ("second judge: it is asked where acoustics leave doubts",) if self.second is not None else ()
+            unread = (*unread, *untold)
         else:
-            values, named = {**fit.values, **weighed.values}, weighed.faults
+            values, named = {**(fit.values if fit else {}), **read.values, **weighed.values}, weighed.faults
             odds = above_limit(values)
             if self.second is not None and weighed.nats is not None and odds > ASKED_AGAIN:
                 again = weigh(asked, listen(self.second, audio), self.words, self.reference_text, self.language)
                 values |= {AGAIN + name: value for name, value in again.values.items()}
                 odds, named = above_limit(values), named or again.faults
             if odds > 0:
-                faults += named or [fit.fault(doubt_of(values).shares(values))]
+                shares = doubt_of(values).shares(values)
+                faults += named or [fit.fault(shares) if fit else read.fault(shares)]
         similarity, unchecked = self._similarity(audio)
         if similarity is not None and similarity < self.least_similarity:
             detail = f"another speaker: similarity {similarity:.2f} to the reference, {self.least_similarity:g} is the least"
@@ -152,7 +156,7 @@ class Verifier:
         )  # fmt: skip
 
     def _fit(self, audio: Audio, text: str, pauses: Sequence[float]) -> tuple[acoustics.Heard | None, tuple[str, ...]]:
-        """How the sound fits the text, or why that was not looked at."""
+        """How the sound fits what the speaker would make of the text, or why that was not looked at."""
         if self.acoustics is None:
             return None, ("misfit: no acoustic model knows the speaker",)
         if self.language != "en":
@@ -163,6 +167,17 @@ class Verifier:
             return self.acoustics.hear(audio, text), ()
         except FmAudioError as e:
             return None, (f"misfit: {e}",)
+
+    def _read(self, audio: Audio, text: str) -> tuple[reading.Read | None, tuple[str, ...]]:
+        """How the phones of the text are read in the sound, or why that was not looked at."""
+        if self.reading is None or self.language != "en":
+            why = "phones: there is nobody who reads them" if self.reading is None else "phones: they are read in English alone"
+            more = ("second judge: it is asked where phones leave doubts",) if self.second is not None else ()
+            return None, (why, *more)
+        try:
+            return self.reading.hear(audio, text), ()
+        except FmAudioError as e:
+            return None, (f"phones: {e}",)
 
     def _similarity(self, audio: Audio) -> tuple[float | None, tuple[str, ...]]:
         """The lesser similarity of the two halves to the reference (of the whole, when it is short)."""

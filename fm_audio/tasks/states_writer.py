@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fm_audio.data.text.hub_pieces import HubPieces
 from fm_audio.data.text.vocabulary import until_end
-from fm_audio.encoders.frozen_text import FrozenText, HubPieces
 from fm_audio.encoders.tokens import with_positions
 from fm_audio.flow.guidance import drop_conditions
 from fm_audio.flow.noise import noise_like
@@ -25,6 +25,7 @@ from fm_audio.flow.path import Path
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import LogitNormal, TimeLaw
+from fm_audio.tasks.frozen_text import FrozenText
 from fm_audio.tasks.text_requests import Draft, Try
 from fm_audio.tasks.text_writer import LENGTH_WEIGHT, POSITIONS_WIDTH, TextWriter, trimmed
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask, masked_mean
@@ -110,6 +111,6 @@ def require_pieces(target: object) -> HubPieces:
     if not isinstance(target, HubPieces):
         raise FmAudioError(
             f"states: contextual states need the encoder's own pieces as target, and here it is {type(target).__name__}; "
-            "give fm_audio.encoders.frozen_text.HubPieces"
+            "give fm_audio.data.text.hub_pieces.HubPieces"
         )
     return target

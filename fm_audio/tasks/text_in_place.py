@@ -119,6 +119,10 @@ class TextInPlace(nn.Module):
                 progress(done / len(drafts))
         return [decided([[one] for one in of_one], self.target.decode) for of_one in samples]
 
+    def answers(self, texts: Sequence[str]) -> list[str]:
+        """What the model says to each text, as by default."""
+        return [made.text for made in self.generate([TextRequest(text) for text in texts])]
+
     def _written(
         self, drafts: Sequence[tuple[int, int]], ids: Sequence[Sequence[int]], sampling: Sampling, decoding: TextDecoding
     ) -> list[Try]:

@@ -50,7 +50,7 @@ from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond
 from fm_audio.zipformer import Heads
-from tests.invariance import listening
+from tests.invariance import listening, states
 from tests.invariance.company import padded
 from tests.invariance.vocoders import SPEC, speecht5, univnet
 
@@ -427,6 +427,8 @@ CASES: dict[str, Case] = {
     "written text, in place": text_task(
         writing_in_place, writes(Sampling(6, grid="quantile"), TextDecoding(samples=2)), [t for t in TEXTS if t.text]
     ),
+    "written text, through states": text_task(lambda: states.writing(WIDTH), writes(Sampling(4, grid="quantile"), TextDecoding())),
+    "read phones": Case(listening.reader, listening.mels, listening.read, torch.float32, by("mel"), 0.3),
     "heard mels": Case(listening.encoder, listening.mels, listening.encoded, torch.float32, by("mel"), 0.3),
     "heard speech": Case(
         listening.listener, listening.recordings, listening.listens, length=lambda r: len(r.audio.samples), amount=0.3

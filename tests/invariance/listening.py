@@ -10,10 +10,12 @@ from torch import Tensor
 
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.backbones.dit import DiT
+from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.data.text.vocabulary import Letters
 from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.phone_reader import PhoneReader
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.text_requests import TextDecoding
 from fm_audio.tasks.transcription import TranscriptRequest
@@ -61,3 +63,13 @@ def encoded(net: SpeechEncoder, items: Sequence[dict[str, Tensor]], padding: int
     cond = net(mel, mask)
     assert cond.tokens is not None and cond.tokens_mask is not None and not cond.tokens[~cond.tokens_mask].any()
     return [(row[keep],) for row, keep in zip(cond.tokens, cond.tokens_mask, strict=True)]
+
+
+def reader() -> PhoneReader:
+    return PhoneReader(SPEC, Arpabet(), WIDTH, 2, 2, frames_per_token=3, kernel=3)
+
+
+def read(net: PhoneReader, items: Sequence[dict[str, Tensor]], padding: int) -> list[tuple[Tensor, ...]]:
+    mel, mask = padded([i["mel"] for i in items], padding, float("nan"))
+    log_p, seen = net(mel, mask)
+    return [(row[keep],) for row, keep in zip(log_p, seen, strict=True)]

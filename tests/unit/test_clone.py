@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from fm_audio.audio import Audio, load_audio, resample
 from fm_audio.cli import main
-from fm_audio.evaluation import recognisers, speaker, verify
+from fm_audio.evaluation import reading, recognisers, speaker, verify
 from fm_audio.evaluation.guard import Guard, clone
 from fm_audio.evaluation.sound import SoundLimits
 from fm_audio.evaluation.verify import Verifier
@@ -210,6 +210,7 @@ def test_the_command_ranks_candidates(
     monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: Scripted(SAID, "it", "say it"))
     monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
     monkeypatch.setattr(speaker, "installed_judge", lambda: None)
+    monkeypatch.setattr(reading, "shipped_reading", lambda: None)  # this model says noise
     arguments = ["clone", "Say it.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model), "--json"]
     how = ["--steps", "1", "--candidates", "2", "--redraws", "0", "--judge", "whisper-tiny.en"]
     assert main([*arguments, "-o", str(tmp_path / "x.wav"), *how]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ import fm_audio
 from fm_audio.audio import Audio, load_audio
 from fm_audio.evaluation.acoustics import Acoustics, acoustics_of
 from fm_audio.evaluation.alternatives import KINDS
-from fm_audio.evaluation.doubt import ACOUSTIC, doubt_of
+from fm_audio.evaluation.doubt import ACOUSTIC, above_limit
+from fm_audio.evaluation.reading import shipped_reading
+from fm_audio.evaluation.recognisers import Heard
 from fm_audio.evaluation.verify import Verifier
 from fm_audio.types import FmAudioError
 
@@ -40,8 +43,7 @@ def spans(acoustics: Acoustics, audio: Audio) -> dict[str, tuple[int, int]]:
 
 def odds(acoustics: Acoustics, audio: Audio) -> float:
     """Above those that are refused, where a recogniser wrote down what was asked for."""
-    values = {**acoustics.hear(audio, SAID).values, "distance": 0.0}
-    return doubt_of(values).log_odds(values) - doubt_of(values).limit
+    return above_limit({**acoustics.hear(audio, SAID).values, **shipped_reading().hear(audio, SAID).values, "distance": 0.0})
 
 
 def test_a_recording_fits_its_text(acoustics: Acoustics, audio: Audio) -> None:
@@ -95,9 +97,13 @@ def test_the_verdict_of_a_judge_who_hears_what_he_expects_counts_it(
             return SAID
 
     bad = Audio(dropped(audio.samples, *spans["evening"]), RATE)
-    with_it, without = (Verifier(Polite(), acoustics=a).judge(bad, SAID) for a in (acoustics, None))  # type: ignore[arg-type]
+    without = Verifier(Polite()).judge(bad, SAID)  # type: ignore[arg-type]
     assert without.ok and "misfit: no acoustic model knows the speaker" in without.unchecked
-    assert [f.kind for f in with_it.faults] == ["misfit"] and not with_it.unchecked
+    assert "phones: there is nobody who reads them" in without.unchecked
+    with_both = Verifier(Polite(), acoustics=acoustics, reading=shipped_reading()).judge(bad, SAID)  # type: ignore[arg-type]
+    assert [f.kind for f in with_both.faults] == ["misfit"] and not with_both.unchecked
+    as_stranger = Verifier(Polite(), reading=shipped_reading()).judge(bad, SAID)  # type: ignore[arg-type]
+    assert [f.kind for f in as_stranger.faults] == ["misfit"] and len(as_stranger.unchecked) == 1
 
 
 def test_doubts_of_words_are_the_recognisers_where_the_sound_fits(acoustics: Acoustics, audio: Audio) -> None:
@@ -107,9 +113,40 @@ def test_doubts_of_words_are_the_recognisers_where_the_sound_fits(acoustics: Aco
         def transcribe(self, audio: Audio) -> str:
             return SAID.replace("shook", "forgot")
 
-    doubted, trusted = (Verifier(Hard(), acoustics=a).judge(audio, SAID) for a in (None, acoustics))  # type: ignore[arg-type]
+    doubted = Verifier(Hard()).judge(audio, SAID)  # type: ignore[arg-type]
+    trusted = Verifier(Hard(), acoustics=acoustics, reading=shipped_reading()).judge(audio, SAID)  # type: ignore[arg-type]
     assert odds(acoustics, audio) < 0
     assert [f.kind for f in doubted.faults] == ["garbled"] and trusted.ok and trusted.suspicions
+
+
+class Weighs:
+    """Hears one text, and finds it so many nats likelier than any other."""
+
+    def __init__(self, text: str, nats: float) -> None:
+        self.text, self.nats, self.asked, self.settings = text, nats, 0, {"name": "weighs"}
+
+    def transcribe(self, audio: Audio) -> str:
+        return self.text
+
+    def listen(self, audio: Audio) -> Heard:
+        self.asked += 1
+        plain = self.text.rstrip(".").lower()
+        return Heard(self.text, lambda texts: [-2.0 - self.nats * (t.rstrip(".").lower() != plain) for t in texts])
+
+
+def test_a_second_judge_is_asked_in_doubt_and_changes_it(acoustics: Acoustics, audio: Audio) -> None:
+    other, certain = SAID.replace("shook hands", "took ham"), Weighs(SAID, 30.0)
+    known: dict[str, Any] = {"acoustics": acoustics, "reading": shipped_reading()}
+    assert Verifier(certain, second=Weighs(SAID, 30.0), **known).judge(audio, SAID).ok
+    odds = []
+    for text in (other, SAID):
+        second = Weighs(text, 12.0)
+        verdict = Verifier(Weighs(other, 4.0), second=second, **known).judge(audio, SAID)
+        assert second.asked == 1 and "again_gap" in verdict.evidence and verdict.doubt is not None
+        odds.append(verdict.doubt)
+    assert odds[0] > odds[1] + 1, "who hears the same other words confirms the doubt"
+    alone = Verifier(certain, second=Weighs(other, 12.0)).judge(audio, SAID)
+    assert "second judge: it is asked where phones leave doubts" in alone.unchecked
 
 
 def test_a_text_that_does_not_fit_into_the_sound_is_said_to_be_unchecked(acoustics: Acoustics, audio: Audio) -> None:

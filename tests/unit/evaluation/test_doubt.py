@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from fm_audio.evaluation.doubt import ACOUSTIC, FILE, WEIGHED, WRITTEN, as_json, doubt_of, fit, limit_for
+from fm_audio.evaluation.doubt import FILE, KINDS, READ, above_limit, as_json, doubt_of, fit, kind_of, limit_for
 
 
 @pytest.fixture
@@ -45,9 +45,11 @@ def test_no_more_than_so_many_lie_above_the_limit() -> None:
 
 def test_what_ships_is_complete() -> None:
     shipped = json.loads(FILE.read_text("utf-8"))
-    values = dict.fromkeys(WEIGHED, 0.0)
-    assert doubt_of(values).names == WEIGHED and doubt_of(dict.fromkeys(WRITTEN, 0.0)).names == WRITTEN
-    assert json.loads(as_json({"weighed": doubt_of(values)}))["weighed"] == shipped["weighed"]
-    for kind in ("missing", "repeated", "garbled"):  # more evidence of a fault never makes it less likely
-        weights = dict(zip(WEIGHED, doubt_of(values).weights, strict=True))
-        assert kind in ACOUSTIC and weights[kind] > 0
+    assert set(shipped) == set(KINDS)
+    for kind, names in KINDS.items():
+        values = dict.fromkeys(names, 0.0)
+        assert kind_of(values) == kind and doubt_of(values).names == names
+        assert json.loads(as_json({kind: doubt_of(values)}))[kind] == shipped[kind]
+        assert above_limit(values) == pytest.approx(doubt_of(values).log_odds(values) - doubt_of(values).limit)
+        weights = dict(zip(names, doubt_of(values).weights, strict=True))
+        assert max(weights[name] for name in READ) > 0, "phones that are read badly speak against a recording"

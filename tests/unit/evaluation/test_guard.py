@@ -14,7 +14,7 @@ import soundfile
 import fm_audio
 from fm_audio.audio import Audio
 from fm_audio.cli import NOT_AS_ASKED, main
-from fm_audio.evaluation import acoustics, recognisers, verify
+from fm_audio.evaluation import acoustics, reading, recognisers, verify
 from fm_audio.evaluation import guard as guarded
 from fm_audio.evaluation.guard import Guard, redrawn_seed
 from fm_audio.evaluation.recognisers import Heard
@@ -142,6 +142,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(recognisers, "load_recogniser", lambda *_: judge)
     monkeypatch.setattr(verify, "sound_faults", lambda *_: [])
     monkeypatch.setattr(acoustics, "acoustics_of", lambda _: None)  # this voice says noise
+    monkeypatch.setattr(reading, "shipped_reading", lambda: None)
     return judge
 
 

@@ -14,7 +14,7 @@ from fm_audio.audio import Audio
 from fm_audio.evaluation import recognisers
 from fm_audio.evaluation.metrics import score_sentence
 from fm_audio.evaluation.quality import QualityJudge
-from fm_audio.evaluation.recognisers import TransformersRecogniser, load_recogniser, whisper_base
+from fm_audio.evaluation.recognisers import TransformersRecogniser, load_judges, load_recogniser, whisper_base
 from fm_audio.evaluation.speaker import SpeakerJudge, mutual_similarities, similarities
 from fm_audio.types import FmAudioError
 
@@ -51,6 +51,17 @@ def test_missing_weights_name_their_packages(judge: str, monkeypatch: pytest.Mon
 def test_an_unknown_judge_is_refused_with_the_known_ones() -> None:
     with pytest.raises(FmAudioError, match="whisper-base.*whisper-tiny.en.*transformers:NAME"):
         load_recogniser("whisper-huge")
+
+
+def test_two_judges_must_both_weigh_texts(tiny_recogniser: Path) -> None:
+    writer = f"transformers:{tiny_recogniser}"
+    first, second = load_judges(writer)
+    assert first.settings["name"].startswith("transformers:") and second is None
+    with pytest.raises(FmAudioError, match="both must weigh texts"):
+        load_judges(f"{writer}, {writer}")
+    for bad in ("a,b,c", "whisper-tiny.en,", ","):
+        with pytest.raises(FmAudioError, match="give one, or two with a comma"):
+            load_judges(bad)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from torch import nn
 from fm_audio.backbones.dit import DiT
 from fm_audio.checkpoint import instantiate, load_model, save_model
 from fm_audio.data.pairs import PairsDataset
+from fm_audio.data.text.hub_pieces import HubPieces
 from fm_audio.data.text.vocabulary import END, Letters, Vocabulary
-from fm_audio.encoders.frozen_text import FrozenText, HubPieces
+from fm_audio.tasks.frozen_text import FrozenText
 from fm_audio.tasks.text_requests import TextDecoding, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
@@ -42,7 +43,7 @@ def node(encoder: str, source: bool = True) -> dict[str, Any]:
     net = {"width": 32, "layers": 2, "heads": 2, "tokens_width": 32 if source else 0, "position_kernel": 0}
     arguments = {
         "source": {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"alphabet": "abcdefgh", "longest": 3}},
-        "target": {"class_path": "fm_audio.encoders.frozen_text.HubPieces", "init_args": {"model": encoder, "longest": 6}},
+        "target": {"class_path": "fm_audio.data.text.hub_pieces.HubPieces", "init_args": {"model": encoder, "longest": 6}},
         "backbone": {"class_path": "fm_audio.backbones.dit.DiT", "init_args": net},
         "text_width": 32, "text_layers": 1, "text_heads": 2, "dropout": 0.0, "states": True,
     }  # fmt: skip
@@ -119,7 +120,7 @@ def test_the_encoder_is_no_part_of_the_weights(learnt: TextToText, encoder: str,
 
 def test_another_target_is_refused() -> None:
     net = DiT(16, 1, 2, tokens_width=16, position_kernel=0)
-    with pytest.raises(FmAudioError, match="here it is Letters; give fm_audio.encoders.frozen_text.HubPieces"):
+    with pytest.raises(FmAudioError, match="here it is Letters; give fm_audio.data.text.hub_pieces.HubPieces"):
         TextToText(LETTERS, LETTERS, net, text_width=16, text_heads=2, states=True)
 
 

@@ -80,6 +80,10 @@ def test_it_learns_how_words_are_said(sampling: Sampling | None, decoding: TextD
         assert made[0].text in made[0].samples and len(made[0].samples) == 3 and made[-1].forwards >= 3
 
 
+def test_answers_are_plain_texts() -> None:
+    assert learnt().answers(["ab", "eb"]) == [m.text for m in learnt().generate([TextRequest("ab"), TextRequest("eb")])]
+
+
 def test_progress_is_told() -> None:
     heard: list[float] = []
     learnt().generate([TextRequest("ab"), TextRequest("b")], progress=heard.append)

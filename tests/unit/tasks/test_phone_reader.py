@@ -13,8 +13,8 @@ from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
-from fm_audio.encoders import phone_reader
-from fm_audio.encoders.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path
+from fm_audio.tasks import phone_reader
+from fm_audio.tasks.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path
 from fm_audio.types import FmAudioError, length_mask
 
 SPEC = AudioSpec(sample_rate=8_000, n_fft=256, hop_samples=128, window_samples=256, bands=10)

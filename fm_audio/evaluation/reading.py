@@ -1,0 +1,125 @@
+"""Does each word sound like its phones? Evidence from a reader of phones that listens to anybody.
+
+    how well a phone is read = mean over its tokens of log P(phone) − log P(likeliest phone)        (goodness of pronunciation)
+
+after Witt and Young 2000, "Phone-level pronunciation scoring". The phones of the text are laid along the recording by what was
+heard, with silences where there are some. Unlike `acoustics`, which knows one speaker's mean mels, this judges strangers too, and
+knows nothing of how long things last. `recipes/phones/taught.yaml` trained the reader that ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fm_audio.audio import Audio, resample
+from fm_audio.bandwidth import fill_above, spectrum_end_hz
+from fm_audio.checkpoint import load_model
+from fm_audio.data.text.frontend import Encoded
+from fm_audio.data.text.sentences import split_sentences
+from fm_audio.evaluation.doubt import READ
+from fm_audio.evaluation.sound import Fault
+from fm_audio.tasks.phone_reader import SILENCE, PhoneReader, optional_path
+from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
+from fm_audio.types import FmAudioError
+
+FOLDER = Path(__file__).with_name("phones")
+WINDOW_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Read:
+    """By how many nats other phones are likelier than those of the text, 0 or more: at the worst word (mean over its phones), the
+    worst phone, the worst 0.3 s (mean over its tokens) and on the average; with the words where that is."""
+
+    word: tuple[float, str]
+    phone: tuple[float, str]
+    window: tuple[float, str]
+    mean: float
+
+    @property
+    def values(self) -> dict[str, float]:
+        """For `doubt`."""
+        return dict(zip(READ, (self.word[0], self.phone[0], self.window[0], self.mean), strict=True))
+
+    def fault(self, shares: Mapping[str, float]) -> Fault:
+        """What speaks most against the recording, by what each value adds to the doubt."""
+        worst = max(READ[:3], key=lambda name: shares.get(name, -np.inf))
+        word = dict(zip(READ, (self.word, self.phone, self.window), strict=False))[worst][1]
+        return Fault("misfit", f"does not sound like the text near {word!r}: other phones than its own", (word,))
+
+
+class Reading:
+    """A reader and what it makes of recordings."""
+
+    def __init__(self, reader: PhoneReader) -> None:
+        self.reader = reader
+
+    @torch.inference_mode()
+    def hear(self, audio: Audio, text: str) -> Read:
+        """Raises FmAudioError for texts that cannot be read, or not in that time."""
+        spec = self.reader.spec
+        wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, spec.sample_rate))
+        mel = spec.log_mel(wave[None].to(self.reader.out.weight.device))[0]
+        mel = fill_above(mel, spec, spectrum_end_hz(mel, spec))
+        log_p, _ = self.reader(mel[None], torch.ones(1, len(mel), dtype=torch.bool, device=mel.device))
+        heard = log_p[0].double().cpu().numpy()
+        encoded = [self.reader.frontend.encode(piece) for piece in split_sentences(text, PIECE_CHARACTERS)]
+        states, words, owner = self._states(encoded)
+        path = optional_path(heard[:, states], [c == SILENCE for c in states])
+        likelier = heard.max(1) - heard[np.arange(len(path)), np.asarray(states)[path]]
+        return _worst(likelier, path, states, words, owner, round(WINDOW_SECONDS / self._token_seconds))
+
+    @property
+    def _token_seconds(self) -> float:
+        return self.reader.spec.seconds_of_frames(self.reader.encoder.frames_per_token)
+
+    def _states(self, encoded: Sequence[Encoded]) -> tuple[list[int], list[str], list[int]]:
+        """Classes in a row with a silence that may be left out around every word; the words; of each state the number of its
+        word, −1 for silences."""
+        states, owner = [SILENCE], [-1]
+        words: list[str] = []
+        for sentence in encoded:
+            for word, first, last in sentence.words:
+                classes = [int(c) for c in self.reader.class_of[sentence.ids[first:last]]]
+                spoken = [c for c in classes if c != SILENCE]
+                if spoken:
+                    states += [*spoken, SILENCE]
+                    owner += [len(words)] * len(spoken) + [-1]
+                    words.append(word)
+        if not words:
+            raise FmAudioError("text: nothing in it can be read out; give at least one word in letters or digits")
+        return states, words, owner
+
+
+def _worst(
+    likelier: np.ndarray, path: np.ndarray, states: Sequence[int], words: Sequence[str], owner: Sequence[int], window: int
+) -> Read:
+    """likelier (k,): nats by which other phones are likelier at each token, of which each lies in a state of `path` (k,)."""
+    of_word: list[list[tuple[float, int]]] = [[] for _ in words]
+    for state in range(len(states)):
+        if owner[state] >= 0:
+            of_word[owner[state]].append((float(likelier[path == state].mean()), state))
+    means = [float(np.mean([m for m, _ in phones])) for phones in of_word]
+    worst_word = int(np.argmax(means))
+    phone, at_word = max((m, w) for w, phones in enumerate(of_word) for m, _ in phones)
+    n = min(window, len(likelier))
+    sums = np.convolve(likelier, np.ones(n) / n, mode="valid")
+    start = int(sums.argmax())
+    owners = [owner[s] for s in path[start : start + n] if owner[s] >= 0]
+    near = owners[len(owners) // 2] if owners else min(max(0, *(owner[s] for s in path[: start + 1])), len(words) - 1)
+    return Read((means[worst_word], words[worst_word]), (phone, words[at_word]), (float(sums[start]), words[near]),
+                float(likelier.mean()))  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def shipped_reading() -> Reading:
+    """The reader that comes with the package."""
+    model = load_model(FOLDER)
+    assert isinstance(model, PhoneReader)
+    return Reading(model)

@@ -1,0 +1,53 @@
+"""The reader that ships hears which phones a recorded woman says, and where they are not those of the text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fm_audio.audio import Audio, load_audio
+from fm_audio.evaluation.doubt import READ
+from fm_audio.evaluation.reading import shipped_reading
+from fm_audio.types import FmAudioError
+
+SAID = "For the twentieth time that evening the two men shook hands."
+RECORDING = Path(__file__).parents[2] / "data/kathleen/000.opus"
+RATE = 24_000
+
+
+@pytest.fixture(scope="module")
+def audio() -> Audio:
+    return load_audio(RECORDING, RATE)
+
+
+def test_a_recording_reads_as_its_text_and_not_as_another(audio: Audio) -> None:
+    read = shipped_reading().hear(audio, SAID)
+    assert set(read.values) == set(READ) and all(v >= 0 for v in read.values.values())
+    for text, word in ((SAID.replace("evening", "Monday"), "monday"), (SAID.replace("twentieth", "twelfth"), "twelfth")):
+        other = shipped_reading().hear(audio, text)
+        assert other.word[1] == word and other.word[0] > read.word[0] + 0.5 and other.mean > read.mean
+        fault = other.fault({"read_word": 1.0})
+        assert fault.kind == "misfit" and fault.words == (word,) and "other phones" in fault.detail
+
+
+def test_silence_between_words_is_no_fault_and_other_sound_is(audio: Audio) -> None:
+    half = len(audio.samples) // 2
+    quiet = np.zeros(RATE // 2, np.float32)
+    padded = Audio(np.concatenate([quiet, audio.samples, quiet]), RATE)
+    again = Audio(np.concatenate([audio.samples[:half], audio.samples[half // 2 : half], audio.samples[half:]]), RATE)
+    read, with_silence, with_more = (shipped_reading().hear(a, SAID) for a in (audio, padded, again))
+    assert with_silence.mean < read.mean + 0.1 and with_silence.word[0] < read.word[0] + 0.5
+    assert with_more.window[0] > read.window[0] + 0.5
+
+
+def test_the_same_at_another_rate_and_what_cannot_be_read(audio: Audio) -> None:
+    from fm_audio.audio import resample
+
+    faster = Audio(resample(audio.samples, RATE, 48_000), 48_000)
+    assert shipped_reading().hear(faster, SAID).mean == pytest.approx(shipped_reading().hear(audio, SAID).mean, abs=0.05)
+    with pytest.raises(FmAudioError, match="do not fit"):
+        shipped_reading().hear(audio, SAID * 8)
+    with pytest.raises(FmAudioError, match="nothing in it"):
+        shipped_reading().hear(audio, "...")
