@@ -19,7 +19,7 @@ from fm_audio.adapt.alignment import align, align_again
 from fm_audio.adapt.batches import Endless, Once, WithReplay, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
-from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_new, write_voice
+from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_alone, require_new, write_voice
 from fm_audio.adapt.growth import (
     MOST_MEGABYTES,
     USUAL_TARGETS,
@@ -101,6 +101,8 @@ def adapt(
     """
     require_new(out)
     entry = find(base)
+    if settings.full:
+        require_alone(entry)
     _require_end(settings, ears)
     voice = load(entry.folder / entry.name, settings.device)
     if source.voice in {*voice.speakers, *voice.model.speakers}:

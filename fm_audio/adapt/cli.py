@@ -15,7 +15,7 @@ import torch
 from fm_audio.adapt.adaptation import Settings, adapt
 from fm_audio.adapt.card import UNSTATED
 from fm_audio.adapt.ears import open_ears
-from fm_audio.adapt.folders import CARD, becoming, require_new, write_voice
+from fm_audio.adapt.folders import CARD, becoming, require_alone, require_new, write_voice
 from fm_audio.adapt.growth import TARGETS, USUAL_TARGETS
 from fm_audio.adapt.recordings import Source
 from fm_audio.checkpoint import load_model
@@ -152,6 +152,7 @@ def merge(argv: Sequence[str]) -> int:
     adapter = read_adapter(given.adapter)
     entry = find(given.voice or adapter.base)
     require_base(adapter, entry.folder)
+    require_alone(entry)
     model = load_model(entry.folder)
     assert isinstance(model, AlignedTTS)
     with becoming(given.output) as hidden:

@@ -47,6 +47,15 @@ def becoming(out: Path) -> Iterator[Path]:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
+def require_alone(base: Entry) -> None:
+    """Refuse a base whose weights do more than speak: a whole voice made of them would have to leave the rest behind."""
+    kind = read_config(base.folder).get("kind")
+    if kind == "joint":
+        raise FmAudioError(
+            f"{base.folder}: is a joint model, of which no voice can be made whole; keep the adapter, and speak with --adapter"
+        )
+
+
 def write_voice(
     folder: Path, base: Entry, state: Mapping[str, Tensor], voice: str, reads: Mapping[str, Any] | None, facts: Any, half: bool
 ) -> None:

@@ -427,7 +427,7 @@ CASES: dict[str, Case] = {
     "written text, in place": text_task(
         writing_in_place, writes(Sampling(6, grid="quantile"), TextDecoding(samples=2)), [t for t in TEXTS if t.text]
     ),
-    "written text, through states": text_task(lambda: states.writing(WIDTH), writes(Sampling(4, grid="quantile"), TextDecoding())),
+    "written text, through states": text_task(lambda: states.writing(WIDTH), writes(Sampling(4), TextDecoding())),
     "read phones": Case(listening.reader, listening.mels, listening.read, torch.float32, by("mel"), 0.3),
     "heard mels": Case(listening.encoder, listening.mels, listening.encoded, torch.float32, by("mel"), 0.3),
     "heard speech": Case(

@@ -1,4 +1,4 @@
-"""What writes text through the states of a frozen encoder, in company: a small BERT with random weights in a folder of its own."""
+"""What writes text through the states of a frozen encoder, in company: a small BERT with random weights."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import fm_audio
+from fm_audio.adapt.cli import merge
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.checkpoint import WEIGHTS, instantiate, load_into, load_model, save_model
 from fm_audio.cli import main
@@ -337,6 +338,9 @@ def test_an_adapter_speaks_through_it(folder: Path, tmp_path: Path) -> None:
     assert adapted.name == "carl" and adapted.say("cat", seed=1).seconds > 0.1
     one, other = plain.say("cat", voice="anna", seed=1), adapted.say("cat", voice="anna", seed=1)
     np.testing.assert_array_equal(one.samples, other.samples)
+    with pytest.raises(FmAudioError, match="is a joint model, of which no voice can be made whole"):
+        merge([str(tmp_path), "-o", str(tmp_path / "whole"), "--voice", str(folder)])
+    assert not (tmp_path / "whole").exists()
 
 
 def test_parts_are_asked_for_by_name(tiny_voice: Path) -> None:
