@@ -167,8 +167,8 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
     what = "let a judge listen, redraw what is wrong, and say what is wrong still (exit code 3)"
     checks.add_argument("--verify", action="store_true", help=what)
     judges = "whisper-tiny.en, whisper-base, transformers:NAME or a folder; a second one behind a comma is asked in doubt"
-    judges += " (default: whisper-tiny.en,whisper-base)"
-    checks.add_argument("--judge", default="whisper-tiny.en,whisper-base", metavar="JUDGE", help=judges)
+    judges += " (default: whisper-tiny.en)"
+    checks.add_argument("--judge", default="whisper-tiny.en", metavar="JUDGE", help=judges)
     checks.add_argument("--redraws", type=int, default=3, metavar="N", help="at most so many for each sentence (default: 3)")
     checks.add_argument("--language", default="en", metavar="XX", help="two letters, for the judge (default: en)")
 

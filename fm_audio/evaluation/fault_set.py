@@ -22,12 +22,13 @@ import torch
 from fm_audio.audio import load_audio
 from fm_audio.evaluation.acoustics import acoustics_of
 from fm_audio.evaluation.clips import manifest_lines
-from fm_audio.evaluation.doubt import BENT, KINDS, Doubt, as_json, fit, limit_for
+from fm_audio.evaluation.doubt import ACOUSTIC, BENT, KINDS, Doubt, above_limit, as_json, fit, limit_for
 from fm_audio.evaluation.faults import FAULTS, Recording, broken
 from fm_audio.evaluation.guard import REDRAWS
 from fm_audio.evaluation.metrics import Interval, proportion_interval, timed
 from fm_audio.evaluation.reading import shipped_reading
-from fm_audio.evaluation.recognisers import TWO_JUDGES, load_judges
+from fm_audio.evaluation.recognisers import load_judges
+from fm_audio.evaluation.sound import Fault
 from fm_audio.evaluation.speaker import SpeakerJudge
 from fm_audio.evaluation.verify import Verdict, Verifier
 from fm_audio.types import FmAudioError
@@ -35,6 +36,7 @@ from fm_audio.voices import Voice, load
 from fm_audio.voices.aligner import Aligner
 
 FOUND_BY_SOUND = ("silence", "clip")
+OF_WORDS = ("missing", "added", "repeated", "leaked", "garbled", "misfit")  # faults that `doubt` decides on
 FOLDS = 10
 BROKEN_SHARES = (0.01, 0.02, 0.05)
 
@@ -89,6 +91,18 @@ def rates(judged: Sequence[Judged]) -> dict[str, Interval]:
     return {name: proportion_interval(sum(found), len(found)) for name, found in refused.items() if found}
 
 
+def as_strangers(judged: Sequence[Judged]) -> list[Judged]:
+    """The same clips, judged as if no acoustic model knew the speaker, as it is with `clone`."""
+    made = []
+    for j in judged:
+        evidence = {name: value for name, value in j.verdict.evidence.items() if name not in ACOUSTIC}
+        faults = [f for f in j.verdict.faults if f.kind not in OF_WORDS]
+        if evidence and above_limit(evidence) > 0:
+            faults.append(Fault("misfit", "by phones and recogniser"))
+        made.append(replace(j, verdict=replace(j.verdict, faults=tuple(faults), evidence=evidence)))
+    return made
+
+
 def residual(detection: float, false_alarms: float, broken_share: float, redraws: int = REDRAWS) -> float:
     """Of readings that are handed over as good, the share that has a fault, where so many have one at each draw.
 
@@ -134,6 +148,7 @@ def report(judged: Sequence[Judged], verifier: Verifier) -> dict[str, Any]:
         "second_judge": dict(verifier.second.settings) if verifier.second else None,
         "words": asdict(verifier.words),
         "refused": {name: asdict(interval) for name, interval in rates(judged).items()},
+        "refused_as_strangers": {name: asdict(interval) for name, interval in rates(as_strangers(judged)).items()},
         "judge_seconds_per_audio_second": seconds / sum(j.audio_seconds for j in judged),
         "clips": [_clip_report(j) for j in judged],
     }
@@ -150,6 +165,10 @@ def _clip_report(j: Judged) -> dict[str, Any]:
     return {"fault": j.fault, "text": j.verdict.text, **seconds, **said}
 
 
+def _shown(rate: Interval) -> str:
+    return f"{100 * rate.value:5.1f} %  [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fm_audio.evaluation.fault_set", description=str(__doc__).splitlines()[0])
     parser.add_argument("manifest", type=Path, help="recordings of the voice's speaker with their texts (.jsonl)")
@@ -158,9 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=60, help="recordings (default 60)")
     parser.add_argument("--skip", type=int, default=0, help="lines of the half to leave out first (default 0)")
     parser.add_argument("--each", type=int, default=6, help="broken clips of each fault (default 6)")
-    parser.add_argument("--judge", default=TWO_JUDGES, metavar="JUDGE", help=f"one, or two (default {TWO_JUDGES})")
+    parser.add_argument("--judge", default="whisper-tiny.en", metavar="JUDGE", help="or two with a comma between them")
     parser.add_argument("--no-speaker", action="store_true", help="do without the speaker judge (the fault drift is then missed)")
-    parser.add_argument("--stranger", action="store_true", help="judge as if no acoustic model knew the speaker, as with clone")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict here")
     parser.add_argument("--fit", type=Path, metavar="FILE", help="write what was learned of evidence here (doubt.json)")
@@ -170,8 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         voice = load(given.voice)
         first, second = load_judges(given.judge, "en", given.threads)
-        acoustics = None if given.stranger else acoustics_of(voice)
-        verifier = Verifier(first, acoustics=acoustics, second=second, reading=shipped_reading())
+        verifier = Verifier(first, acoustics=acoustics_of(voice), second=second, reading=shipped_reading())
         speaker = None if given.no_speaker else SpeakerJudge()
         recordings = load_recordings(given.manifest, voice, given.clips, given.half, given.skip)
     except FmAudioError as e:
@@ -183,8 +200,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         given.json.write_text(json.dumps(everything, indent=1, default=str), encoding="utf-8")
     if given.fit:
         given.fit.write_text(as_json(learned(judged, given.false_alarms)), encoding="utf-8")
+    strangers = rates(as_strangers(judged))
     for name, interval in rates(judged).items():
-        print(f"{name:>10}  refused {100 * interval.value:5.1f} %  [{100 * interval.low:.1f}, {100 * interval.high:.1f}]")
+        print(f"{name:>10}  refused {_shown(interval)}   as a stranger's {_shown(strangers[name])}")
     print(f"seconds of judging a second of sound: {everything['judge_seconds_per_audio_second']:.2f}")
     found, alarms = (rates(judged)[name].value for name in ("all", "none"))
     left = ", ".join(f"{100 * q:g} %: {100 * residual(found, alarms, q):.2f} %" for q in BROKEN_SHARES)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fm_audio.audio import Audio, resample
 from fm_audio.bandwidth import fill_above, spectrum_end_hz
@@ -30,6 +31,7 @@ from fm_audio.types import FmAudioError
 
 FOLDER = Path(__file__).with_name("phones")
 WINDOW_SECONDS = 0.3
+NEAR_FLOOR = 0.05  # in normalised log-mel
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Reading:
         spec = self.reader.spec
         wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, spec.sample_rate))
         mel = spec.log_mel(wave[None].to(self.reader.out.weight.device))[0]
-        mel = fill_above(mel, spec, spectrum_end_hz(mel, spec))
+        mel = _sounding(fill_above(mel, spec, spectrum_end_hz(mel, spec)), spec.floor)
         log_p, _ = self.reader(mel[None], torch.ones(1, len(mel), dtype=torch.bool, device=mel.device))
         heard = log_p[0].double().cpu().numpy()
         encoded = [self.reader.frontend.encode(piece) for piece in split_sentences(text, PIECE_CHARACTERS)]
@@ -95,6 +97,12 @@ class Reading:
         if not words:
             raise FmAudioError("text: nothing in it can be read out; give at least one word in letters or digits")
         return states, words, owner
+
+
+def _sounding(mel: Tensor, floor: float) -> Tensor:
+    """mel (n bands) without its digital silence, which no recording has and no reader has learned."""
+    heard = (mel > floor + NEAR_FLOOR).any(1)
+    return mel[heard] if heard.any() else mel
 
 
 def _worst(

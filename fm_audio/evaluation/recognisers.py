@@ -33,7 +33,6 @@ TOKENS_HZ, SPARE_TOKENS = 15, 20
 LONGEST_TOKENS = 224
 WEIGHED_TOGETHER = 16
 LEAST_PROBABILITY = 1e-9
-TWO_JUDGES = "whisper-tiny.en,whisper-base"
 UNSPOKEN = string.punctuation + string.whitespace + "…–—“”‘’"  # marks are guesses at what was meant: they are not weighed
 
 
@@ -205,7 +204,7 @@ def load_judges(judges: str, language: str = "en", threads: int = 2) -> tuple[Re
     """
     names = [name.strip() for name in judges.split(",")]
     if len(names) > 2 or not all(names):
-        raise FmAudioError(f"judge {judges!r}: give one, or two with a comma between them, such as {TWO_JUDGES}")
+        raise FmAudioError(f"judge {judges!r}: give one, or two with a comma between them, such as whisper-tiny.en,whisper-base")
     first, *others = [load_recogniser(name, language, threads) for name in names]
     if others and not (isinstance(first, Listener) and isinstance(others[0], Listener)):
         raise FmAudioError(f"judge {judges!r}: of two both must weigh texts, which a CTranslate2 Whisper does; give one judge")

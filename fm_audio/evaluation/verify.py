@@ -32,7 +32,7 @@ from fm_audio.evaluation.suspicions import Suspicion, WordLimits, weigh
 from fm_audio.evaluation.words import sound_length, spoken_words
 from fm_audio.types import FmAudioError
 
-ASKED_AGAIN = -2.5  # log odds of a fault, above those that are refused, from which on a second recogniser is asked
+ASKED_AGAIN = -4.0  # log odds of a fault, above those that are refused, from which on a second recogniser is asked
 SHORTEST_FOR_SPEAKER_SECONDS = 1.6  # what the speaker encoder looks at in one go
 ALL_HEARD = "every word was heard, and nothing else"
 

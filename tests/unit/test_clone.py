@@ -212,7 +212,7 @@ def test_the_command_ranks_candidates(
     monkeypatch.setattr(speaker, "installed_judge", lambda: None)
     monkeypatch.setattr(reading, "shipped_reading", lambda: None)  # this model says noise
     arguments = ["clone", "Say it.", "--reference", str(RECORDING), "--reference-text", SAID, "--model", str(model), "--json"]
-    how = ["--steps", "1", "--candidates", "2", "--redraws", "0", "--judge", "whisper-tiny.en"]
+    how = ["--steps", "1", "--candidates", "2", "--redraws", "0"]
     assert main([*arguments, "-o", str(tmp_path / "x.wav"), *how]) == 0
     report = json.loads(capsys.readouterr().out)
     [piece] = report["verification"]["pieces"]
