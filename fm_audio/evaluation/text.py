@@ -27,6 +27,7 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.text_in_place import TextInPlace
+from fm_audio.tasks.text_models import folder_of
 from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextDecoding, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
@@ -145,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("model", type=Path, metavar="MODEL", help="a model folder of fm-audio export")
+    made.add_argument("model", metavar="MODEL", help="g2p, or a model folder of fm-audio export")
     made.add_argument("pairs", type=Path, metavar="TSV", help="pairs that training never saw (.tsv or .jsonl)")
     made.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32], metavar="N", help="1 is always added")
     made.add_argument(
@@ -174,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check(given)
         torch.set_num_threads(given.threads)
         pairs = read_pairs(given.pairs)[: given.limit]
-        model = part_of(load_model(given.model).to(given.device), "writing")
+        model = part_of(load_model(folder_of(given.model)).to(given.device), "writing")
         rows = [judged(way, pairs, given.seed, given.alone) for way in ways(model, given)]
         right = diversity([p.target for p in pairs])
         console = require("rich.console", "the table of results").Console(highlight=False)

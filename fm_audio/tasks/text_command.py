@@ -13,6 +13,7 @@ from fm_audio.checkpoint import load_model
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.text_in_place import TextInPlace
+from fm_audio.tasks.text_models import folder_of
 from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
@@ -24,12 +25,14 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="fm-audio text",
         description="Write text: a model's answer to each line, or texts of its own. The same request gives the same text.",
-        epilog='example: fm-audio text "flibbertigibbet" --model runs/pronunciation/model --json',
+        epilog='example: fm-audio text "flibbertigibbet" --model g2p --json',
     )
     asked = made.add_mutually_exclusive_group()
     asked.add_argument("text", nargs="?", help="what to answer; - reads standard input, one a line; leave it out to write freely")
     asked.add_argument("--file", type=Path, help="what to answer, one a line of UTF-8 text; empty lines are passed over")
-    made.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder of fm-audio export")
+    made.add_argument(
+        "--model", required=True, metavar="NAME|DIR", help="g2p (spelling to sound), or a folder of fm-audio export"
+    )
     made.add_argument("--steps", type=int, help="solver steps (default: the model's)")
     made.add_argument("--temperature", type=float, help="scale of the noise at the start; 0 is none (default: the model's)")
     made.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: 1)")
@@ -51,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     if given.count is not None and (given.text is not None or given.file is not None):
         raise FmAudioError(f"--count {given.count}: counts texts that are written freely; leave out the text, or --count")
     inputs = _inputs(given)
-    model = part_of(load_model(given.model).to(given.device), "writing")
+    model = part_of(load_model(folder_of(given.model)).to(given.device), "writing")
     made = _written(model, [TextRequest(text, given.seed + i) for i, text in enumerate(inputs)], given)
     if given.json:
         print(json.dumps([_report(text, one) for text, one in zip(inputs, made, strict=True)], indent=2, ensure_ascii=False))

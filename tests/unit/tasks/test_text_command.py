@@ -11,6 +11,7 @@ import torch
 
 from fm_audio.checkpoint import instantiate, save_model
 from fm_audio.cli import main
+from fm_audio.data.text.arpabet import PHONES
 
 LETTERS = {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"alphabet": "abc", "longest": 6}}
 
@@ -46,6 +47,15 @@ def test_a_line_for_each_line(models: dict[str, str], tmp_path: Path, capsys: py
     both = capsys.readouterr().out.split("\n")
     assert main(["text", "cab", "--model", models["answers"]]) == 0
     assert len(both) == 3 and capsys.readouterr().out.split("\n")[0] == both[1]
+
+
+def test_the_model_that_ships_says_how_words_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["text", "flibbertigibbet", "--model", "g2p"]) == 0
+    said = capsys.readouterr().out.split()
+    assert set(said) <= set(PHONES) and said[:2] == ["F", "L"] and 9 <= len(said) <= 14
+    assert main(["text", "", "--model", "g2p"]) == 2 and "it is empty" in capsys.readouterr().err
+    assert main(["text", "x" * 10_000, "--model", "g2p"]) == 2 and "at most 24 are allowed" in capsys.readouterr().err
+    assert main(["text", "naïve", "--model", "g2p"]) == 2 and "none of the characters" in capsys.readouterr().err
 
 
 def test_a_report(models: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
