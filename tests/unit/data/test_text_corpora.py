@@ -41,14 +41,14 @@ def test_pronunciations_of_the_shipped_dictionary(tmp_path: Path, capsys: pytest
 
 
 def test_phones_are_dealt_to_the_letters(tmp_path: Path) -> None:
-    pronunciations.main([str(tmp_path), "--max-letters", "5", "--in-place"])
+    pronunciations.main([str(tmp_path), "--max-letters", "4", "--in-place"])
     found, report = parts(tmp_path), json.loads((tmp_path / "report.json").read_text())
-    letters, table = Letters("abcdefghijklmnopqrstuvwxyz'-.", 5), Dealt(report["dealt"], 5)
+    letters, table = Letters("abcdefghijklmnopqrstuvwxyz'-.", 4), Dealt(report["dealt"], 4)
     for pair in found["train"] + found["validation"]:
         assert len(letters.encode(str(pair.source))) == len(ids := table.encode(pair.target))
         assert table.decode(ids) in pair.right
     said = {p.source: p.target for p in found["train"] + found["validation"]}
-    assert said["know"] == "_ N OW1 _" and said["six"] == "S IH1 K+S" and said["bathe"] == "B EY1 _ DH _"
+    assert said["know"] == "_ N OW1 _" and said["six"] == "S IH1 K+S"
     assert all("_" not in p.target and "+" not in p.target for p in found["test"])
     assert report["left_out"]["words whose letters have unusual phones"] > 0
 

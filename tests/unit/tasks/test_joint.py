@@ -120,6 +120,7 @@ def mean(told: list[dict[str, float]], name: str) -> float:
     return float(np.mean([t[name] for t in told]))
 
 
+@pytest.mark.slow
 def test_all_directions_learn() -> None:
     _, told = learnt()
     for name, share in (("speech", 0.7), ("listening", 0.5), ("writing", 0.5)):

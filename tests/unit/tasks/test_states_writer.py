@@ -97,6 +97,7 @@ def test_states_are_of_the_company_of_a_word_and_not_of_padding(encoder: str) ->
     torch.testing.assert_close(alone[0], states[2, :2], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_written(learnt: TextToText) -> None:
     requests = [TextRequest(a, i) for i, (a, _) in enumerate(PAIRS)]
     made = learnt.generate(requests)
@@ -109,6 +110,7 @@ def test_what_was_learnt_is_written(learnt: TextToText) -> None:
     assert alone.ids == made[3].ids and alone.log_probability == pytest.approx(made[3].log_probability, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_encoder_is_no_part_of_the_weights(learnt: TextToText, encoder: str, tmp_path: Path) -> None:
     assert not any("frozen" in key for key in learnt.state_dict())
     folder = save_model(tmp_path / "model", node(encoder), learnt.state_dict())
