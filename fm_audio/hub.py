@@ -19,7 +19,7 @@ def from_hub(kind: str, model: str) -> Any:
         raise FmAudioError(f"{model}: needs the package transformers; run: {INSTALL}") from e
     try:
         with no_progress_bars(transformers.utils.logging):
-            return getattr(transformers, kind).from_pretrained(model)
+            return getattr(transformers, kind).from_pretrained(model, use_safetensors=True)  # nothing is unpickled
     except (OSError, ValueError, KeyError) as e:
         said = str(e).strip().splitlines()[0]
         raise FmAudioError(f"{model}: transformers cannot load it as {kind} ({said}); give a name on the hub or a folder") from e
