@@ -13,7 +13,7 @@ import os
 import tempfile
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -97,6 +97,30 @@ def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
             state[key] = new
     _require_matching(folder, ours, state)
     model.load_state_dict(state)
+
+
+def load_parts(model: nn.Module, folder: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Give parts of a model, such as its "encoder", the weights of the parts of those names in a folder, whatever its task is.
+
+    Raises FmAudioError where one of the two has no such part, or where they differ in class, in a size or in the mel contract.
+    """
+    folder = Path(folder)
+    there = load_model(folder)
+    of_each = {"spec": (getattr(model, "spec", None), getattr(there, "spec", None))}
+    of_each |= {name: (getattr(model, name, None), getattr(there, name, None)) for name in names}
+    for name, (ours, theirs) in of_each.items():
+        if name != "spec" and not (isinstance(ours, nn.Module) and isinstance(theirs, nn.Module)):
+            where = "this model" if not isinstance(ours, nn.Module) else str(folder)
+            raise FmAudioError(f"{folder}: {where} has no part {name!r} to begin with; name one that both have")
+        if type(ours) is not type(theirs) or (name == "spec" and ours != theirs):
+            raise FmAudioError(f"{folder}: its {name} is {_shown(theirs)}, here it is {_shown(ours)}; use the same")
+        if isinstance(ours, nn.Module) and isinstance(theirs, nn.Module):
+            _require_matching(folder, ours.state_dict(), theirs.state_dict())
+            ours.load_state_dict(theirs.state_dict())
+
+
+def _shown(part: Any) -> str:
+    return f"{type(part).__module__}.{type(part).__qualname__}" if isinstance(part, nn.Module) else str(part)
 
 
 def _speaker_rows(folder: Path, model: nn.Module, node: Node) -> list[int]:

@@ -5,6 +5,8 @@ sees part of a clip takes the voice from there and not from the speakers it know
 
 The warp is that of vocal tract length perturbation (Jaitly and Hinton 2013): formants and pitch move alike, durations stay. The
 cosines are a microphone's and a room's colour; on log-mels a filter is a sum.
+
+What only listens can lose parts of what it hears, too (`SpectralMasking`; SpecAugment, Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fm_audio.audio import AudioSpec
@@ -37,15 +39,55 @@ class VoicePerturbation:
 
     def __call__(self, mel: Frames, mask: Mask, spec: AudioSpec, generator: torch.Generator | None = None) -> Frames:
         """Normalised log-mel (b n bands) and mask (b n) -> the same, one voice and colour an item; padding as before."""
-        b, device = len(mel), mel.device
-        at = generator.device if generator is not None else torch.device("cpu")
-        drawn = [torch.rand(b, generator=generator, device=at, dtype=torch.float64).to(device) for _ in range(2 + 2 * COSINES)]
-        changed, twist, dice = drawn[0] < self.share, 2 * drawn[1] - 1, torch.stack(drawn[2:], 1)
+        drawn = _dice(mel, 2 + 2 * COSINES, generator)
+        changed, twist, dice = drawn[:, 0] < self.share, 2 * drawn[:, 1] - 1, drawn[:, 2:]
         factors = torch.where(changed, (1 + self.warp) ** twist, 1.0)
         moved = warped(mel, factors, spec)
         amplitudes = _normal(dice) * self.colour_decibels * math.log(10) / 20 / spec.std * changed[:, None]
         moved = (moved + _curves(amplitudes, spec.bands)[:, None].to(mel)).clamp(min=spec.floor)
         return torch.where((mask & changed[:, None])[..., None], moved, mel)
+
+
+class SpectralMasking:
+    """Spans of bands and of frames are silenced to the clip's mean, each span of a length evenly drawn up to its most.
+
+    bands: the most in one span, of which there are `band_spans`. frames: the most in one span, of which there are `frame_spans`;
+    none is longer than a fifth of the clip.
+    """
+
+    def __init__(self, bands: int = 20, band_spans: int = 2, frames: int = 12, frame_spans: int = 2):
+        if min(bands, band_spans, frames, frame_spans) < 0:
+            raise FmAudioError(
+                f"SpectralMasking: bands={bands}, band_spans={band_spans}, frames={frames}, frame_spans={frame_spans}; "
+                "give numbers of at least 0"
+            )
+        self.bands, self.band_spans, self.frames, self.frame_spans = bands, band_spans, frames, frame_spans
+
+    def __call__(self, mel: Frames, mask: Mask, generator: torch.Generator | None = None) -> Frames:
+        """Log-mel (b n bands) and mask (b n) -> the same with holes; padding as before."""
+        dice = _dice(mel, 2 * (self.band_spans + self.frame_spans), generator).to(mel.dtype)
+        lengths = mask.sum(1, keepdim=True)
+        mean = (mel * mask[..., None]).sum((1, 2), keepdim=True) / (lengths[..., None] * mel.shape[2]).clamp(min=1)
+        bands, frames = dice.split([2 * self.band_spans, 2 * self.frame_spans], dim=1)
+        everywhere = torch.full_like(lengths, mel.shape[2])
+        hidden = _spans(bands, everywhere, everywhere.clamp(max=self.bands), mel.shape[2])[:, None]
+        hidden = hidden | _spans(frames, lengths, (lengths // 5).clamp(max=self.frames), mel.shape[1])[..., None]
+        return torch.where(hidden & mask[..., None], mean, mel)
+
+
+def _spans(dice: Float[Tensor, "b dice"], lengths: Int[Tensor, "b 1"], most: Int[Tensor, "b 1"], n: int) -> Bool[Tensor, "b n"]:
+    """Spans of up to `most` places within the first `lengths` ones."""
+    size, start = dice.chunk(2, dim=1)
+    size = (size * (most + 1)).floor()
+    start = (start * (lengths - size + 1)).floor()
+    at = torch.arange(n, device=dice.device)
+    return ((at >= start[..., None]) & (at < (start + size)[..., None])).any(1)
+
+
+def _dice(mel: Frames, each: int, generator: torch.Generator | None) -> Float[Tensor, "b each"]:
+    """Evenly drawn in [0, 1), float64, `each` for every item."""
+    at = generator.device if generator is not None else torch.device("cpu")
+    return torch.rand(each, len(mel), generator=generator, device=at, dtype=torch.float64).T.to(mel.device)
 
 
 def warped(mel: Frames, factors: Float[Tensor, "b"], spec: AudioSpec) -> Frames:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import JointBatch
+from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.data.text.vocabulary import Vocabulary
@@ -71,6 +72,7 @@ class Joint(nn.Module):
     in `target` both, so it must know the letters of the one and the symbols of the other (`LettersAndPhones`).
     text_*, frames_*, durations_width, pitch, time_law: of speaking, as in `AlignedTTS`. speech_*: of the encoder that listens,
     source_*: of the one that reads, both `states_width` wide. condition_drop: of speaking and answering.
+    ctc, perturb, masking: of listening, as in `SpeechToText`.
     scales: what the losses of speech, listening and writing are multiplied with, at first where `learned_scales`, else always.
     directions: those that are learnt, of "speech", "listening" and "writing"; with one, a specialist of the same sizes.
     """
@@ -104,6 +106,9 @@ class Joint(nn.Module):
         directions: tuple[str, ...] = tuple(DIRECTIONS),
         time_law: TimeLaw | None = None,
         path: Path | None = None,
+        ctc: float = 0.0,
+        perturb: VoicePerturbation | None = None,
+        masking: SpectralMasking | None = None,
     ) -> None:
         super().__init__()
         if not directions or set(directions) - set(DIRECTIONS):
@@ -114,7 +119,8 @@ class Joint(nn.Module):
         self.directions = [name for name in DIRECTIONS if name in directions]
         self.backbone = backbone  # first, so that a state has it under this name
         if set(directions) != {"speech"}:
-            self.port = TokenPort(len(target.symbols), channels, int(backbone.width), POSITIONS_WIDTH)  # type: ignore[arg-type]
+            told = POSITIONS_WIDTH + states_width  # of each place: how far from the start, and the states that lie there
+            self.port = TokenPort(len(target.symbols), channels, int(backbone.width), told)  # type: ignore[arg-type]
         if "speech" in directions:
             self.speech = AlignedTTS(
                 spec, frontend, View(backbone, speaker_width, states_width), speakers, speaker_width, text_width, text_layers,
@@ -124,12 +130,12 @@ class Joint(nn.Module):
         if "listening" in directions:
             self.listening = SpeechToText(
                 spec, Spelled(target), View(backbone, speaker_width), channels, states_width, speech_layers, speech_heads,
-                dropout=dropout, path=path, port=self.port,
+                dropout=dropout, path=path, port=self.port, ctc=ctc, perturb=perturb, masking=masking,
             )  # fmt: skip
         if "writing" in directions:
             self.writing = TextToText(
                 source, target, View(backbone, speaker_width), channels, states_width, source_layers, source_heads, dropout,
-                condition_drop, path=path, port=self.port,
+                condition_drop, path=path, port=self.port, firing=True,
             )  # fmt: skip
         self.fixed_scales = [scale for name, scale in zip(DIRECTIONS, scales, strict=True) if name in directions]
         self.log_scales: nn.Parameter | None = None

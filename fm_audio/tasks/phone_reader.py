@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.arpabet import PHONES, stressless
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.encoders.speech import SpeechEncoder
@@ -30,7 +31,10 @@ ITSELF_AFTER = 400  # batches, before clips without durations count
 
 
 class PhoneReader(nn.Module):
-    """`frontend` must give CMUdict's phones (`arpabet.Arpabet`); sizes are those of `SpeechEncoder`."""
+    """`frontend` must give CMUdict's phones (`arpabet.Arpabet`); sizes are those of `SpeechEncoder`.
+
+    `perturb` makes new voices of the clips of a batch, and `masking` takes parts away, in training only.
+    """
 
     class_of: Tensor
     batches: Tensor
@@ -45,12 +49,15 @@ class PhoneReader(nn.Module):
         frames_per_token: int = 2,
         kernel: int = 7,
         dropout: float = 0.1,
+        perturb: VoicePerturbation | None = None,
+        masking: SpectralMasking | None = None,
     ) -> None:
         super().__init__()
         known = set(PHONES)
         if not known <= set(frontend.symbols):
             raise FmAudioError(f"PhoneReader: {type(frontend).__name__} has not all of CMUdict's phones; give arpabet.Arpabet")
         self.spec, self.frontend = spec, frontend
+        self.perturb, self.masking = perturb, masking
         self.encoder = SpeechEncoder(spec.bands, width, layers, heads, frames_per_token, kernel, dropout=dropout)
         self.out = nn.Linear(width, len(CLASSES))
         classes = [CLASSES.index(stressless(s)) if s in known else SILENCE for s in frontend.symbols]
@@ -64,18 +71,24 @@ class PhoneReader(nn.Module):
         return self.out(cond.tokens).float().log_softmax(-1), cond.tokens_mask
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Scalars "loss" and "error", the share of tokens whose phone is another. Nothing is drawn but dropout."""
-        log_p, seen = self(batch.mel, batch.mask)
+        """Scalars "loss" and "error", the share of tokens whose phone is another."""
+        mel = batch.mel
+        if self.training and self.perturb is not None:
+            mel = self.perturb(mel, batch.mask, self.spec, generator)
+        if self.training and self.masking is not None:
+            mel = self.masking(mel, batch.mask, generator)
+        log_p, seen = self(mel, batch.mask)
         labels = self._told(batch, log_p.shape[1])
         counted = seen & batch.has_durations[:, None]
         if int(self.batches) >= ITSELF_AFTER or not batch.has_durations.any():
-            heard = log_p.detach().cpu().numpy()
-            for i in (~batch.has_durations).nonzero().flatten().tolist():
+            others = (~batch.has_durations).nonzero().flatten()
+            heard: Sequence[np.ndarray] = list(self._undisturbed(batch, others)) if len(others) else []
+            for i, log_p_i in zip(others.tolist(), heard, strict=True):
                 k, kept = int(seen[i].sum()), batch.symbols_mask[i]
                 sequence, optional = self.sequence(batch.symbols[i][kept].tolist())
                 if len(sequence) - sum(optional) > k:
                     continue
-                path = optional_path(heard[i, :k][:, sequence], optional)
+                path = optional_path(log_p_i[:k][:, sequence], optional)
                 labels[i, :k] = torch.tensor(sequence)[path].to(labels)
                 counted[i] = seen[i]
         if self.training:
@@ -83,6 +96,15 @@ class PhoneReader(nn.Module):
         each = F.nll_loss(log_p.mT, labels, reduction="none")
         wrong = (log_p.argmax(-1) != labels).float()
         return {"loss": masked_mean(each, counted), "error": masked_mean(wrong.detach(), counted)}
+
+    @torch.no_grad()
+    def _undisturbed(self, batch: SpeechBatch, which: Int[Tensor, "c"]) -> np.ndarray:
+        """Log probabilities (c k classes) of some clips as they are: no holes, no dropout."""
+        training = self.training
+        self.eval()
+        log_p, _ = self(batch.mel[which], batch.mask[which])
+        self.train(training)
+        return log_p.cpu().numpy()
 
     def sequence(self, ids: Sequence[int]) -> tuple[list[int], list[bool]]:
         """Symbols as classes, and which may be left out: every silence."""

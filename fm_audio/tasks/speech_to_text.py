@@ -1,8 +1,10 @@
 """Speech to text by flow: log-mel → states, noise → token embeddings → letters or subwords.
 
-    loss = that of `TextWriter`, told the states of the recording
+    loss = that of `TextWriter`, told the states of the recording   +   ctc · −log P(transcript | states) / its length
 
-The head, the port and the way to decide on tokens are those of text to text; only what reads the source is another.
+The head, the port and the way to decide on tokens are those of text to text; only what reads the source is another. Connectionist
+temporal classification (Graves et al. 2006) makes states of speech say early which letters lie where, beside attention as in
+Watanabe et al. 2017, "Hybrid CTC/attention architecture"; nothing is decoded from it.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.spelled import Spelled
+from fm_audio.data.text.vocabulary import PAD
 from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.flow.path import Path
 from fm_audio.flow.sampling import Sampling
@@ -24,7 +29,7 @@ from fm_audio.tasks.groups import groups
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding
 from fm_audio.tasks.text_writer import TextWriter
 from fm_audio.tasks.transcription import Passage, Transcript, TranscriptRequest, pieces_of
-from fm_audio.types import Cond, length_mask
+from fm_audio.types import Cond, FmAudioError, length_mask
 
 GROUP_FRAMES = 8192  # padded frames that are heard together
 
@@ -32,7 +37,9 @@ GROUP_FRAMES = 8192  # padded frames that are heard together
 class SpeechToText(nn.Module):
     """`backbone` (a `types.Backbone`) attends to `speech_width` wide tokens. `frontend` says what is written, in which letters.
 
-    speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`. The others are those of `TextWriter`.
+    speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`. ctc: the weight of that loss, 0 for
+    none, often 0.3. `perturb` makes new voices of the clips of a batch, and `masking` takes parts away, in training only. The
+    others are those of `TextWriter`; a transcript runs as its recording does, hence `firing`.
     """
 
     def __init__(
@@ -56,21 +63,46 @@ class SpeechToText(nn.Module):
         time_law: TimeLaw | None = None,
         path: Path | None = None,
         port: nn.Module | None = None,
+        firing: bool = True,
+        ctc: float = 0.0,
+        perturb: VoicePerturbation | None = None,
+        masking: SpectralMasking | None = None,
     ) -> None:
         super().__init__()
-        self.spec, self.frontend = spec, frontend
+        if not ctc >= 0.0:
+            raise FmAudioError(f"ctc is {ctc}; give the weight of that loss, 0 or more, often 0.3")
+        self.spec, self.frontend, self.ctc = spec, frontend, ctc
+        self.perturb, self.masking = perturb, masking
         self.encoder = SpeechEncoder(
             spec.bands, speech_width, speech_layers, speech_heads, frames_per_token, kernel, dropout=dropout
         )
         self.writer = TextWriter(
             frontend.target, backbone, speech_width, channels, condition_drop, pads, prediction, evidence, label_smoothing,
-            self_conditioning, time_law, path, port,
+            self_conditioning, time_law, path, port, firing,
         )  # fmt: skip
+        self.spelling = nn.Linear(speech_width, len(frontend.symbols)) if ctc else None
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Scalars "loss" (what to minimise) and its parts "flow" and "length"; the batch's symbols are its transcripts."""
-        cond = self.encoder(batch.mel, batch.mask)
-        return self.writer.loss(cond, batch.symbols, batch.symbols_mask, generator)
+        """Scalars "loss" (what to minimise) and its parts "flow", "length" and "ctc"; the batch's symbols are its transcripts."""
+        mel = batch.mel
+        if self.training and self.perturb is not None:
+            mel = self.perturb(mel, batch.mask, self.spec, generator)
+        if self.training and self.masking is not None:
+            mel = self.masking(mel, batch.mask, generator)
+        cond = self.encoder(mel, batch.mask)
+        parts = self.writer.loss(cond, batch.symbols, batch.symbols_mask, generator)
+        if self.spelling is None:
+            return parts
+        ctc = self._ctc(self.spelling, cond, batch)
+        return {**parts, "loss": parts["loss"] + self.ctc * ctc, "ctc": ctc}
+
+    @staticmethod
+    def _ctc(spelling: nn.Linear, cond: Cond, batch: SpeechBatch) -> Tensor:
+        """−log P(transcript) a letter, the mean over the clips whose states are enough for it; padding's id is the blank."""
+        assert cond.tokens is not None and cond.tokens_mask is not None
+        log_p = spelling(cond.tokens).float().log_softmax(-1).transpose(0, 1)
+        states, letters = cond.tokens_mask.sum(1), batch.symbols_mask.sum(1)
+        return F.ctc_loss(log_p, batch.symbols, states, letters, blank=PAD, zero_infinity=True)
 
     def default_sampling(self) -> Sampling:
         return self.writer.default_sampling()

@@ -50,6 +50,7 @@ class TextToText(nn.Module):
         path: Path | None = None,
         states: bool = False,
         port: nn.Module | None = None,
+        firing: bool = False,
     ) -> None:
         super().__init__()
         self.source, self.target = source, target
@@ -60,7 +61,7 @@ class TextToText(nn.Module):
         else:
             self.writer = TextWriter(
                 target, backbone, width, channels, condition_drop, pads, prediction, evidence, label_smoothing, self_conditioning,
-                time_law, path, port,
+                time_law, path, port, firing,
             )  # fmt: skip
 
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fm_audio.data.text.vocabulary import END, PAD, Vocabulary, until_end
+from fm_audio.encoders.firing import Firing
 from fm_audio.encoders.tokens import TokenLengths, with_positions
 from fm_audio.flow.guidance import drop_conditions
 from fm_audio.flow.head import FlowHead
@@ -38,7 +39,8 @@ class TextWriter(nn.Module):
 
     channels: of a token's embedding. condition_drop: share of training items without a source, which guidance needs. time_law:
     `Undecided` of the target's vocabulary where none is given. prediction, evidence, label_smoothing, self_conditioning: see
-    `TokenPort`, whose place another `port` may take.
+    `TokenPort`, whose place another `port` may take. firing: the answer runs in the order of its source, and each place is told
+    the states that lie there (`encoders.firing`); a `port` must have room for them in its frames.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class TextWriter(nn.Module):
         time_law: TimeLaw | None = None,
         path: Path | None = None,
         port: nn.Module | None = None,
+        firing: bool = False,
     ) -> None:
         super().__init__()
         if not 0.0 <= condition_drop < 1.0:
@@ -65,9 +68,12 @@ class TextWriter(nn.Module):
         self.target, self.answers, self.pads = target, source_width > 0, pads
         self.condition_drop = condition_drop if self.answers else 0.0
         tokens = len(target.symbols)
-        self.lengths = TokenLengths(target.longest, source_width)
+        if firing and not source_width:
+            raise FmAudioError("firing: a text that is written freely has no source to lie along; leave it out")
+        self.lengths = Firing(target.longest, source_width) if firing else TokenLengths(target.longest, source_width)
+        told = POSITIONS_WIDTH + (source_width if firing else 0)
         port = port or TokenPort(
-            tokens, channels, backbone.width, POSITIONS_WIDTH, prediction, evidence, label_smoothing, self_conditioning  # type: ignore[arg-type]
+            tokens, channels, backbone.width, told, prediction, evidence, label_smoothing, self_conditioning  # type: ignore[arg-type]
         )  # fmt: skip
         self.head = FlowHead(backbone, {"text": port}, path, time_law=time_law or Undecided(tokens, channels))
 
@@ -78,7 +84,7 @@ class TextWriter(nn.Module):
         ids, mask, scored = self.canvas(target, target_mask, generator)
         cond = drop_conditions(cond, len(ids), self.condition_drop, ids.device, generator)
         length = self.lengths.loss(cond, target_mask.sum(1))
-        cond = with_positions(cond, ids.shape[1], POSITIONS_WIDTH, len(ids), ids.device)
+        cond = self._placed(cond, target_mask.sum(1), ids.shape[1])
         x1 = self._port.table(ids)
         flow = self.head.loss(x1, mask, cond, "text", generator, scored=scored)
         return {"loss": flow + LENGTH_WEIGHT * length, "flow": flow, "length": length}
@@ -145,11 +151,19 @@ class TextWriter(nn.Module):
 
     def _written(self, drafts: Sequence[Draft], conds: Cond, sampling: Sampling, patience: int | None) -> list[Try]:
         device = self._port.bias.device
-        mask = length_mask(torch.tensor([d.tokens + 1 for d in drafts], device=device))
+        tokens = torch.tensor([d.tokens for d in drafts], device=device)
+        mask = length_mask(tokens + 1)
         sources = trimmed(conds.rows(torch.tensor([d.request for d in drafts], device=device)))
-        cond, null = (with_positions(c, mask.shape[1], POSITIONS_WIDTH, len(drafts), device) for c in (sources, sources.null()))
+        cond, null = (self._placed(c, tokens, mask.shape[1]) for c in (sources, sources.null()))
         settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience, (PAD, END))
         return _tries(settled, mask)
+
+    def _placed(self, cond: Cond, lengths: Int[Tensor, "b"], n: int) -> Cond:
+        """A condition that also tells each of n places of a canvas how far from the start it is, and what lies there."""
+        cond_n = with_positions(cond, n, POSITIONS_WIDTH, len(lengths), lengths.device)
+        if not isinstance(self.lengths, Firing):
+            return cond_n
+        return Cond.join(cond_n, Cond(frames=self.lengths.places(cond, lengths, n)))
 
     @property
     def _port(self) -> TokenPort:

@@ -10,6 +10,8 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from fm_audio.types import FmAudioError
+
 
 class FlowModule(L.LightningModule):
     """Trains any task: AdamW, linear warm-up, cosine to `final_learning_rate` at `total_steps`.
@@ -29,17 +31,25 @@ class FlowModule(L.LightningModule):
         weight_decay: float = 0.01,
         seed: int = 0,
         start_from: str | None = None,
+        start_parts: list[str] | None = None,
     ):
-        """`start_from`: a model folder whose weights to begin with (the same task; speakers may be appended)."""
+        """`start_from`: a model folder whose weights to begin with (the same task; speakers may be appended). With `start_parts`
+        those parts alone begin with them, such as [encoder], and the folder may hold another task.
+        """
         super().__init__()
         self.task = task
         self.total_steps, self.warmup_steps, self.seed = total_steps, warmup_steps, seed
         self.learning_rate, self.final_learning_rate = learning_rate, final_learning_rate
         self.betas, self.weight_decay = betas, weight_decay
+        if start_parts and start_from is None:
+            raise FmAudioError(f"start_parts: {', '.join(start_parts)} of which folder? give start_from too")
         if start_from is not None:
-            from fm_audio.checkpoint import load_into
+            from fm_audio.checkpoint import load_into, load_parts
 
-            load_into(task, start_from)
+            if start_parts:
+                load_parts(task, start_from, start_parts)
+            else:
+                load_into(task, start_from)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         generator = self._seeded(self.trainer.fit_loop.epoch_loop.total_batch_idx)

@@ -18,9 +18,11 @@ from fm_audio.checkpoint import (
     load_into,
     load_lightning_weights,
     load_model,
+    load_parts,
     read_config,
     save_model,
 )
+from fm_audio.training.module import FlowModule
 from fm_audio.types import FmAudioError
 
 NODE = {
@@ -189,6 +191,45 @@ def test_speakers_are_matched_by_name_and_the_rest_must_be_the_same(tiny_voice: 
     ):
         with pytest.raises(FmAudioError, match=message):
             load_into(instantiate({**node, "init_args": {**node["init_args"], key: value}}), tiny_voice)
+
+
+def test_a_part_may_begin_with_what_another_task_learnt(tmp_path: Path) -> None:
+    spec = {"sample_rate": 8000, "n_fft": 256, "hop_samples": 128, "window_samples": 256, "bands": 10}
+    letters = {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"alphabet": "ab", "longest": 5}}
+    net = {"width": 8, "layers": 1, "heads": 2, "tokens_width": 12, "position_kernel": 0}
+    listens = {
+        "class_path": "fm_audio.tasks.speech_to_text.SpeechToText",
+        "init_args": {
+            "spec": spec, "frontend": {"class_path": "fm_audio.data.text.spelled.Spelled", "init_args": {"target": letters}},
+            "backbone": {"class_path": "fm_audio.backbones.dit.DiT", "init_args": net},
+            "channels": 4, "speech_width": 12, "speech_layers": 1, "speech_heads": 2, "frames_per_token": 2,
+        },
+    }  # fmt: skip
+    reads = {
+        "class_path": "fm_audio.tasks.phone_reader.PhoneReader",
+        "init_args": {
+            "spec": spec, "frontend": {"class_path": "fm_audio.data.text.arpabet.Arpabet"},
+            "width": 12, "layers": 1, "heads": 2, "frames_per_token": 2,
+        },
+    }  # fmt: skip
+    reader = instantiate(reads)
+    save_model(tmp_path, reads, reader.state_dict())
+    model = instantiate(listens)
+    before = copy.deepcopy(model.writer.state_dict())
+    module = FlowModule(model, 10, start_from=str(tmp_path), start_parts=["encoder"])
+    assert all(torch.equal(value, reader.encoder.state_dict()[key]) for key, value in module.task.encoder.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in model.writer.state_dict().items())
+
+    for key, value, message in (
+        ("speech_layers", 2, "does not fit the model"),
+        ("spec", {**spec, "mean": 1.0}, "its spec is AudioSpec"),
+    ):
+        with pytest.raises(FmAudioError, match=message):
+            load_parts(instantiate({**listens, "init_args": {**listens["init_args"], key: value}}), tmp_path, ["encoder"])
+    with pytest.raises(FmAudioError, match="has no part 'writer'"):
+        load_parts(model, tmp_path, ["writer"])
+    with pytest.raises(FmAudioError, match="give start_from too"):
+        FlowModule(model, 10, start_parts=["encoder"])
 
 
 def test_a_lightning_checkpoint_gives_its_weights_and_runs_no_code(tmp_path: Path, model: torch.nn.Module) -> None:

@@ -1,4 +1,5 @@
-"""Voices made of voices: frequencies move by the factor, colour is one for a clip, padding and other clips stay."""
+"""Voices made of voices: frequencies move by the factor, colour is one for a clip, padding and other clips stay. Holes are where
+and as large as they may be."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from fm_audio.audio import AudioSpec
-from fm_audio.data.perturb import VoicePerturbation, warped
+from fm_audio.data.perturb import SpectralMasking, VoicePerturbation, warped
 from fm_audio.types import FmAudioError, length_mask
 
 SPEC = AudioSpec(mean=-1.7, std=2.6)
@@ -52,3 +53,30 @@ def test_the_same_generator_draws_the_same_voices() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(FmAudioError, match="VoicePerturbation"):
         VoicePerturbation(**wrong)
+
+
+def test_holes_are_spans_of_bands_and_of_frames_filled_with_the_mean() -> None:
+    draw = torch.Generator().manual_seed(0)
+    mel, mask = torch.randn(60, 40, 30, generator=draw), length_mask(torch.tensor([40, 23, 4] * 20))
+    holes = SpectralMasking(bands=7, band_spans=1, frames=6, frame_spans=1)(mel, mask, draw)
+    assert torch.equal(holes[~mask], mel[~mask])
+    sizes = set()
+    for was, now, keep in zip(mel, holes, mask, strict=True):
+        changed = (was != now)[keep]
+        torch.testing.assert_close(now[keep][changed], was[keep].mean().expand(int(changed.sum())))
+        bands, frames = changed.all(0), changed.all(1)
+        assert torch.equal(changed, bands[None] | frames[:, None])
+        for of_one, most in ((bands, 7), (frames, min(6, len(changed) // 5))):
+            at = of_one.nonzero().flatten()
+            assert len(at) <= most and (not len(at) or int(at[-1] - at[0]) == len(at) - 1)
+            sizes.add((most, len(at)))
+    assert {(7, 0), (7, 7), (6, 0), (6, 6), (4, 4), (0, 0)} <= sizes
+
+
+def test_no_spans_are_no_holes_and_the_same_generator_draws_the_same() -> None:
+    mel, mask = torch.randn(3, 20, 10), torch.ones(3, 20, dtype=torch.bool)
+    assert torch.equal(SpectralMasking(band_spans=0, frame_spans=0)(mel, mask), mel)
+    first, second = (SpectralMasking(5)(mel, mask, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(first, second) and not torch.equal(first, mel)
+    with pytest.raises(FmAudioError, match="SpectralMasking: bands=-1"):
+        SpectralMasking(bands=-1)

@@ -11,6 +11,7 @@ import torch
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
 from fm_audio.tasks import phone_reader
@@ -114,3 +115,16 @@ def test_silences_may_be_left_out_and_other_front_ends_are_refused() -> None:
     assert optional == [c == SILENCE for c in sequence]
     with pytest.raises(FmAudioError, match="Characters has not all of CMUdict's phones"):
         PhoneReader(SPEC, Characters("abc"))
+
+
+def test_voices_are_perturbed_and_holes_made_in_training_alone() -> None:
+    torch.manual_seed(0)
+    changing = PhoneReader(
+        SPEC, Arpabet(), 16, 1, 2, 2, 3, dropout=0.0, perturb=VoicePerturbation(share=1.0), masking=SpectralMasking(3, 1, 2, 1)
+    )
+    plain = reader()
+    plain.load_state_dict(changing.state_dict())
+    draw = torch.Generator().manual_seed(0)
+    assert float(changing.loss(batch(True), draw)["loss"]) != float(changing.loss(batch(True), draw)["loss"])
+    told = float(plain.eval().loss(batch(True))["loss"])
+    assert float(changing.eval().loss(batch(True), draw)["loss"]) == pytest.approx(told, rel=1e-6)

@@ -23,6 +23,7 @@ from fm_audio.data.text.vocabulary import Letters
 from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.evaluation import transcripts
 from fm_audio.tasks.speech_to_text import SpeechToText
+from fm_audio.tasks.text_writer import LENGTH_WEIGHT
 from fm_audio.tasks.transcription import TranscriptRequest, pieces_of
 from fm_audio.types import FmAudioError
 
@@ -81,6 +82,29 @@ def test_it_learns_to_write_down_tones() -> None:
     heard = learnt().generate([TranscriptRequest(sound(w)) for w in WORDS])
     assert [t.text for t in heard] == WORDS
     assert all(t.forwards > 0 and len(t.passages) == 1 and t.passages[0].log_probability > -0.5 for t in heard)
+
+
+def test_what_states_spell_counts_and_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = DiT(32, 1, 2, tokens_width=32, feedforward=2.0, position_kernel=0)
+    model = SpeechToText(SPEC, Spelled(Letters("abc", longest=6)), net, **ARGUMENTS, ctc=0.5)
+    optimizer, few = torch.optim.AdamW(model.parameters(), 5e-3), batch(["a", "cab"], model)
+    for _ in range(60):
+        losses = model.loss(few, torch.Generator().manual_seed(0))
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+    whole = losses["flow"] + LENGTH_WEIGHT * losses["length"] + 0.5 * losses["ctc"]
+    assert losses["ctc"] < 0.1 and float(losses["loss"]) == pytest.approx(float(whole), rel=1e-5)
+    cond = model.eval().encoder(few.mel, few.mask)
+    assert model.spelling is not None
+    spelled = [torch.unique_consecutive(row[keep]).tolist() for row, keep in zip(
+        model.spelling(cond.tokens).argmax(-1), cond.tokens_mask, strict=True)]  # type: ignore[arg-type]  # fmt: skip
+    assert [model.frontend.target.decode([i for i in row if i]) for row in spelled] == ["a", "cab"]
+    monkeypatch.setattr(model.spelling, "forward", lambda x: pytest.fail("asked in vain"))
+    assert model.generate([TranscriptRequest(sound("cab"))])[0].text == "cab"
+    with pytest.raises(FmAudioError, match="ctc is -1"):
+        SpeechToText(SPEC, model.frontend, net, **ARGUMENTS, ctc=-1)
 
 
 def test_loudness_does_not_matter() -> None:
