@@ -1,8 +1,7 @@
-"""CMUdict and a letter-to-sound model, as the package ships them: `python -m data_prep.lexicon CMUDICT_DICT OUT`.
+"""CMUdict as the package ships it: `python -m data_prep.lexicon CMUDICT_DICT OUT`.
 
 CMUDICT_DICT is `cmudict.dict` of https://github.com/cmusphinx/cmudict. OUT gets `cmudict.txt.gz` (one word a line, a tab, its
-pronunciations separated by `|`) and `letters.bin.gz` (see fm_audio/data/text/letters.py). Letters and phones are aligned by
-Viterbi training; `--held-out 0.01` only measures: it trains without every 100th word or so and prints the errors on those.
+pronunciations separated by `|`). Which letters stand for which phones is found by Viterbi training.
 """
 
 from __future__ import annotations
@@ -11,12 +10,8 @@ import argparse
 import gzip
 import math
 import re
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from pathlib import Path
-
-from fm_audio.data.text.letters import LetterModel, pack
 
 Pairs = list[tuple[str, tuple[str, ...]]]
 Graphones = list[tuple[str, str]]  # (letter, its phones with spaces between)
@@ -88,104 +83,15 @@ def costs_of(pairs: Pairs, rounds: int = 4) -> dict[str, dict[str, float]]:
     return costs
 
 
-def graphones_of(pairs: Pairs) -> list[Graphones]:
-    """The pairs that can be aligned, each by its likeliest alignment."""
-    costs = costs_of(pairs)
-    return [g for word, phones in pairs if (g := align(word, phones, costs, False))]
-
-
-def train(pairs: Pairs, order: int, least: int, rare: int) -> bytes:
-    """pairs -> the packed model. `least`: n-grams of order ≥ 4 seen less often are pruned; `rare`: so are graphones."""
-    aligned = graphones_of(pairs)
-    usage = Counter(g for word in aligned for g in word)
-    kept = sorted(g for g, n in usage.items() if n >= rare)
-    tokens = [("<", ""), (">", ""), *kept]
-    index = {g: k for k, g in enumerate(tokens)}
-    sentences = [[0, *(index[g] for g in word), 1] for word in aligned if all(g in index for g in word)]
-    print(f"{len(pairs)} pronunciations, {len(sentences)} used, {len(tokens)} graphones", flush=True)
-    return pack(tokens, trie(kneser_ney(sentences, order), least), order)
-
-
-def kneser_ney(sentences: Iterable[list[int]], order: int) -> dict[tuple[int, ...], int]:
-    """Counts of the longest n-grams (and of those at a word's start); of the shorter ones, how many tokens stand before them."""
-    counts: Counter[tuple[int, ...]] = Counter()
-    for s in sentences:
-        for end in range(1, len(s) + 1):
-            begin = max(0, end - order)
-            counts[tuple(s[begin:end])] += 1
-    for n in range(order, 1, -1):
-        longer = [g for g in counts if len(g) == n]
-        for gram in longer:
-            counts[gram[1:]] += 1
-    return counts
-
-
-def trie(counts: dict[tuple[int, ...], int], least: int) -> list[tuple[int, float, float, int]]:
-    """Nodes breadth first: token, count, the children's whole count, how many children are kept."""
-    totals: Counter[tuple[int, ...]] = Counter()
-    for gram, n in counts.items():
-        totals[gram[:-1]] += n
-    wanted = {g for g, n in counts.items() if len(g) < 4 or n >= least}
-    wanted |= {g[:k] for g in list(wanted) for k in range(1, len(g))}
-    children: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for gram in wanted:
-        children[gram[:-1]].append(gram[-1])
-    level: list[tuple[int, ...]] = [()]
-    nodes = []
-    while level:
-        for gram in level:
-            kept = children.get(gram, [])
-            nodes.append((gram[-1] if gram else 0, float(counts.get(gram, 0)), float(totals[gram]), len(kept)))
-        level = [(*gram, token) for gram in level for token in sorted(children.get(gram, []))]
-    return nodes
-
-
-def errors(model: LetterModel, words: dict[str, list[str]]) -> tuple[float, float, float]:
-    """Phone error with and without stress, and word error, each against the nearest of a word's pronunciations."""
-    wrong = wrong_bare = length = missed = 0
-    for word, options in words.items():
-        said = model.pronounce(word)
-        distance, size = min((_distance(said, o.split()), len(o.split())) for o in options)
-        wrong, length, missed = wrong + distance, length + size, missed + (distance > 0)
-        wrong_bare += min(_distance(_bare(said), _bare(o.split())) for o in options)
-    return wrong / length, wrong_bare / length, missed / len(words)
-
-
-def _bare(phones: Iterable[str]) -> list[str]:
-    return [p.rstrip("012") for p in phones]
-
-
-def _distance(a: Iterable[str], b: list[str]) -> int:
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            last, row[j] = row[j], min(last + (x != y), row[j] + 1, row[j - 1] + 1)
-    return row[-1]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cmudict", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--held-out", type=float, default=0.0, help="measure on this share of the words; writes nothing")
-    parser.add_argument("--order", type=int, default=6)
-    parser.add_argument("--least", type=int, default=2)
-    parser.add_argument("--rare", type=int, default=5)
     args = parser.parse_args()
     words = read_cmudict(args.cmudict)
-    plain = {w: p for w, p in words.items() if re.fullmatch("[a-z]{2,}", w)}
-    held = {w for w in plain if zlib.crc32(w.encode()) % 10_000 < args.held_out * 10_000}
-    pairs = [(w, tuple(p.split())) for w, options in plain.items() if w not in held for p in options]
-    data = train(pairs, args.order, args.least, args.rare)
-    print(f"letter-to-sound model: {len(data) / 1e6:.2f} MB", flush=True)
-    if held:
-        with_stress, without, missed = errors(LetterModel(data), {w: plain[w] for w in sorted(held)})
-        print(f"{len(held)} words: phone error {with_stress:.1%}, without stress {without:.1%}, word error {missed:.1%}")
-        return
     text = "".join(f"{word}\t{'|'.join(phones)}\n" for word, phones in sorted(words.items()))
+    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "cmudict.txt.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
-    (args.out / "letters.bin.gz").write_bytes(data)
     print(f"{len(words)} words")
 
 

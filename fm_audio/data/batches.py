@@ -17,6 +17,7 @@ class SpeechBatch:
     `durations_frames` counts mel frames per symbol and sums to the clip's frames where `has_durations`; elsewhere the row is
     zero and the task must find the alignment itself. `log_pitch` is the natural log of F0 in Hz at each mel frame, drawn through
     unvoiced stretches, and `voiced` says where it was heard; None where the corpus was read without pitch.
+    `heard` holds the states of a frozen speech encoder, where one listened, zeros where `heard_mask` is False.
     """
 
     ids: list[str]
@@ -30,6 +31,8 @@ class SpeechBatch:
     has_durations: Bool[Tensor, "b"]
     log_pitch: Float[Tensor, "b n"] | None = None
     voiced: Bool[Tensor, "b n"] | None = None
+    heard: Float[Tensor, "b k e"] | None = None
+    heard_mask: Bool[Tensor, "b k"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

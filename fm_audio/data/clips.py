@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fm_audio.audio import AudioSpec
+from fm_audio.audio import Audio, AudioSpec
 from fm_audio.bandwidth import fill_above
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.cuts import wave_of_cut
+from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.pitch import PitchTracker
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.data.text.transfer import settle_pauses, transfer, whole_frames
-from fm_audio.types import FmAudioError
+from fm_audio.types import FmAudioError, length_mask
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class SpeechClip:
     """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None; log_pitch (n,)
-    and voiced (n,) where pitch was asked for."""
+    and voiced (n,) where pitch was asked for; heard float16 (k e), the states of a listener where there is one."""
 
     id: str
     text: str
@@ -43,6 +44,7 @@ class SpeechClip:
     durations_frames: Tensor | None
     log_pitch: Tensor | None = None
     voiced: Tensor | None = None
+    heard: Tensor | None = None
 
 
 class SpeechDataset(Dataset):
@@ -61,9 +63,10 @@ class SpeechDataset(Dataset):
         spare: Sequence[Cut] = (),
         pitch: bool = False,
         fill_above_hz: float | None = None,
+        listener: FrozenSpeech | None = None,
     ) -> None:
         self.spec, self.frontend, self.worst_cost, self.spare = spec, frontend, worst_cost, spare
-        self.fill_above_hz = fill_above_hz
+        self.fill_above_hz, self.listener = fill_above_hz, listener
         self.tracker = PitchTracker(spec) if pitch else None
         self.left_out: dict[str, list[str]] = defaultdict(list)
         self.without_durations: dict[str, list[str]] = defaultdict(list)
@@ -110,7 +113,13 @@ class SpeechDataset(Dataset):
         if len(symbols) > len(mel):
             return self._leave_out(cut, "too fast", f"{len(symbols)} symbols in {len(mel)} frames")
         track = self.tracker(wave.numpy(), len(mel)) if self.tracker else (None, None)
-        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations, *track)
+        heard = None
+        if self.listener is not None:
+            try:
+                heard = self.listener.hear(Audio(wave.numpy(), self.spec.sample_rate)).half()
+            except FmAudioError as e:
+                return self._leave_out(cut, "unheard", str(e))
+        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations, *track, heard=heard)
 
     def _symbols(self, cut: Cut, wave: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
         """Symbol ids and, where the cut knows its alignment, whole frames for each of them."""
@@ -164,6 +173,11 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
         for i, c in enumerate(clips):
             assert c.log_pitch is not None and c.voiced is not None
             log_pitch[i, : len(c.mel)], voiced[i, : len(c.mel)] = c.log_pitch, c.voiced
+    heard = heard_mask = None
+    if all(c.heard is not None for c in clips):
+        states = [c.heard.float() for c in clips if c.heard is not None]
+        heard = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
+        heard_mask = length_mask(torch.tensor([len(s) for s in states]))
     frames = torch.tensor([len(c.mel) for c in clips])
     lengths = torch.tensor([len(c.symbols) for c in clips])
     return SpeechBatch(
@@ -178,4 +192,6 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
         has_durations=torch.tensor([c.durations_frames is not None for c in clips]),
         log_pitch=log_pitch,
         voiced=voiced,
+        heard=heard,
+        heard_mask=heard_mask,
     )

@@ -19,6 +19,7 @@ import lightning
 from fm_audio.audio import AudioSpec
 from fm_audio.data.clips import SpeechDataset
 from fm_audio.data.cuts import is_shar, load_cuts
+from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.loader import Batches, Loader, Position, SizedLoader, position_of
 from fm_audio.data.sampling import BucketPlan
 from fm_audio.data.text.frontend import FrontEnd
@@ -39,6 +40,7 @@ class SpeechDataModule(lightning.LightningDataModule):
     buckets: groups of like duration that batches come from. Clips outside of [min_seconds, max_seconds] are left out.
     workers: processes that read ahead, each with a cache of its own; 0 reads in the training process.
     cache: keep log-mels in memory (float16, 67 MB an hour at 24 kHz and 100 bands). pitch: track F0 too, for tasks that read it.
+    listener: a frozen speech encoder whose states of each clip go with it, for tasks that listen through one.
     fill_above_hz: where recordings end, when the mel contract goes higher: bands above are filled (`fm_audio.bandwidth`).
     """
 
@@ -58,6 +60,7 @@ class SpeechDataModule(lightning.LightningDataModule):
         cache: bool = True,
         pitch: bool = False,
         fill_above_hz: float | None = None,
+        listener: FrozenSpeech | None = None,
     ) -> None:
         super().__init__()
         if not cuts:
@@ -71,7 +74,7 @@ class SpeechDataModule(lightning.LightningDataModule):
         self.cuts_paths, self.validation_paths = list(cuts), list(validation_cuts)
         self.spec, self.frontend = spec, frontend
         self.min_seconds, self.max_seconds, self.workers = min_seconds, max_seconds, workers
-        self.cache, self.pitch, self.fill_above_hz = cache, pitch, fill_above_hz
+        self.cache, self.pitch, self.fill_above_hz, self.listener = cache, pitch, fill_above_hz, listener
         self._plan = BucketPlan((1.0,), batch_seconds, quadratic_duration_seconds, buckets, seed)
         self._cuts: list[Cut] = []
         self._validation: list[Cut] = []
@@ -139,7 +142,10 @@ class SpeechDataModule(lightning.LightningDataModule):
         return Loader(dataset, Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed})
 
     def _dataset(self, cache: bool, spare: Sequence[Cut]) -> SpeechDataset:
-        return SpeechDataset(self.spec, self.frontend, cache, spare=spare, pitch=self.pitch, fill_above_hz=self.fill_above_hz)
+        fill, listener = self.fill_above_hz, self.listener
+        return SpeechDataset(
+            self.spec, self.frontend, cache, spare=spare, pitch=self.pitch, fill_above_hz=fill, listener=listener
+        )
 
     def _trainer(self) -> Any:
         return getattr(self, "trainer", None)

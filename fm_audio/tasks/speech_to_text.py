@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.data.text.vocabulary import PAD
@@ -29,7 +30,7 @@ from fm_audio.tasks.groups import groups
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding
 from fm_audio.tasks.text_writer import TextWriter
 from fm_audio.tasks.transcription import Passage, Transcript, TranscriptRequest, pieces_of
-from fm_audio.types import Cond, FmAudioError, length_mask
+from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
 
 GROUP_FRAMES = 8192  # padded frames that are heard together
 
@@ -40,6 +41,8 @@ class SpeechToText(nn.Module):
     speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`. ctc: the weight of that loss, 0 for
     none, often 0.3. `perturb` makes new voices of the clips of a batch, and `masking` takes parts away, in training only. The
     others are those of `TextWriter`; a transcript runs as its recording does, hence `firing`.
+    `listener`: a frozen speech encoder, the same as the data's, whose states are read instead of mels (one or two a token); it
+    hears recordings as they are, neither perturbed nor masked.
     """
 
     def __init__(
@@ -67,15 +70,17 @@ class SpeechToText(nn.Module):
         ctc: float = 0.0,
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
+        listener: FrozenSpeech | None = None,
     ) -> None:
         super().__init__()
         if not ctc >= 0.0:
             raise FmAudioError(f"ctc is {ctc}; give the weight of that loss, 0 or more, often 0.3")
         self.spec, self.frontend, self.ctc = spec, frontend, ctc
-        self.perturb, self.masking = perturb, masking
-        self.encoder = SpeechEncoder(
-            spec.bands, speech_width, speech_layers, speech_heads, frames_per_token, kernel, dropout=dropout
-        )
+        self.perturb, self.masking, self.listener = perturb, masking, listener
+        if listener is not None and (perturb is not None or masking is not None):
+            raise FmAudioError(f"{listener.model} listens to samples: leave perturb and masking out, which change mels")
+        read = listener.channels if listener else spec.bands
+        self.encoder = SpeechEncoder(read, speech_width, speech_layers, speech_heads, frames_per_token, kernel, dropout=dropout)
         self.writer = TextWriter(
             frontend.target, backbone, speech_width, channels, condition_drop, pads, prediction, evidence, label_smoothing,
             self_conditioning, time_law, path, port, firing,
@@ -84,17 +89,25 @@ class SpeechToText(nn.Module):
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars "loss" (what to minimise) and its parts "flow", "length" and "ctc"; the batch's symbols are its transcripts."""
-        mel = batch.mel
-        if self.training and self.perturb is not None:
-            mel = self.perturb(mel, batch.mask, self.spec, generator)
-        if self.training and self.masking is not None:
-            mel = self.masking(mel, batch.mask, generator)
-        cond = self.encoder(mel, batch.mask)
+        cond = self.encoder(*self._given(batch, generator))
         parts = self.writer.loss(cond, batch.symbols, batch.symbols_mask, generator)
         if self.spelling is None:
             return parts
         ctc = self._ctc(self.spelling, cond, batch)
         return {**parts, "loss": parts["loss"] + self.ctc * ctc, "ctc": ctc}
+
+    def _given(self, batch: SpeechBatch, generator: torch.Generator | None) -> tuple[Frames, Mask]:
+        """What the encoder reads of a batch, and where it is."""
+        if self.listener is not None:
+            if batch.heard is None or batch.heard_mask is None:
+                raise FmAudioError(f"this task listens through {self.listener.model}, and the data does not; name it at the top")
+            return batch.heard, batch.heard_mask
+        mel = batch.mel
+        if self.training and self.perturb is not None:
+            mel = self.perturb(mel, batch.mask, self.spec, generator)
+        if self.training and self.masking is not None:
+            mel = self.masking(mel, batch.mask, generator)
+        return mel, batch.mask
 
     @staticmethod
     def _ctc(spelling: nn.Linear, cond: Cond, batch: SpeechBatch) -> Tensor:
@@ -123,7 +136,7 @@ class SpeechToText(nn.Module):
         Long recordings are heard in pieces, cut where they are quiet. Raises FmAudioError where nobody speaks.
         """
         pieces = [(i, start, piece) for i, r in enumerate(requests) for start, piece in pieces_of(r.audio)]
-        mels = [self._mel(piece) for _, _, piece in pieces]
+        mels = [self._read(piece) for _, _, piece in pieces]
         heard: dict[int, GeneratedText] = {}
         for group in groups([len(mel) for mel in mels], GROUP_FRAMES):
             seeds = [requests[pieces[k][0]].seed for k in group]
@@ -136,8 +149,10 @@ class SpeechToText(nn.Module):
             of_each[i].append(k)
         return [self._joined([(pieces[k], heard[k]) for k in own]) for own in of_each]
 
-    def _mel(self, audio: Audio) -> Tensor:
-        """Log-mel (n bands) of a piece."""
+    def _read(self, audio: Audio) -> Tensor:
+        """Log-mel (n bands) of a piece, or the listener's states (k e)."""
+        if self.listener is not None:
+            return self.listener.hear(audio, self.encoder.patch.weight.device)
         wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, self.spec.sample_rate))
         return self.spec.log_mel(wave[None].to(self.encoder.patch.weight.device))[0]
 

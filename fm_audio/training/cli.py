@@ -2,7 +2,7 @@
 
 What must agree in several places stands once at the top of a recipe and is handed to all who need it: `spec` (the mel contract)
 to the data and to the task or decoder, `frontend` to the data and to the task; of tasks that write text, the vocabularies
-`source` and `target` likewise.
+`source` and `target` likewise; where speech is heard through a frozen encoder, `listener`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from fm_audio.audio import AudioSpec
+from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.vocabulary import Vocabulary
 from fm_audio.training.checkpoints import WholeCheckpoints
 from fm_audio.training.parser import RecipeParser
 from fm_audio.training.sharding import register
+from fm_audio.types import FmAudioError
 
 SHARED = {
     "spec": ("data.init_args.spec", "model.init_args.task.init_args.spec", "model.init_args.decoder.init_args.spec"),
     "frontend": ("data.init_args.frontend", "model.init_args.task.init_args.frontend"),
     "source": ("data.init_args.source", "model.init_args.task.init_args.source"),
     "target": ("data.init_args.target", "model.init_args.task.init_args.target"),
+    "listener": ("data.init_args.listener", "model.init_args.task.init_args.listener"),
 }
 
 
@@ -57,12 +60,25 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--frontend", type=FrontEnd | None, default=None, help="text to symbols")
         parser.add_argument("--source", type=Vocabulary | None, default=None, help="what texts are asked in")
         parser.add_argument("--target", type=Vocabulary | None, default=None, help="what texts are written in")
+        parser.add_argument("--listener", type=FrozenSpeech | None, default=None, help="a frozen encoder to hear through")
         for source, targets in SHARED.items():
             for target in targets:
                 parser.link_arguments(source, target)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
+
+    def instantiate_classes(self) -> None:
+        """Raises the `FmAudioError` of a part that refuses its arguments, which jsonargparse wraps in pages of values."""
+        try:
+            super().instantiate_classes()
+        except ValueError as e:
+            wrapped: BaseException | None = e
+            while wrapped is not None and not isinstance(wrapped, FmAudioError):
+                wrapped = wrapped.__cause__
+            if wrapped is None or wrapped is e:
+                raise
+            raise FmAudioError(str(wrapped)) from e
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint gives numbers only; what is built stands in the recipe."""

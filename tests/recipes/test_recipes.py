@@ -101,9 +101,10 @@ def test_an_unknown_key_names_the_nearest(change: tuple[str, str], message: str,
         (["--config", str(SMOKE), "--trainer.max_stepz", "3"], "did you mean trainer.max_steps?"),
         (["--config", str(SMOKE), "--trainer.max_steps", "many"], "trainer.max_steps"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--config", str(SMOKE), "--model.init_args.task.init_args.frames_per_token", "0"], "frames_per_token is 0"),
         ([], "required: fit.data, fit.model"),
     ],
-    ids=["key", "value", "file", "nothing"],
+    ids=["key", "value", "file", "part", "nothing"],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:
     from fm_audio.cli import main

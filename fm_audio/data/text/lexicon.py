@@ -1,4 +1,4 @@
-"""How English words are said: CMUdict first, then word parts, spelled letters, and letter-to-sound for the rest."""
+"""How English words are said: CMUdict first, then word parts, spelled letters, and spelling to sound by flow for the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 
-from fm_audio.data.text.letters import letter_model
+from fm_audio.data.text.spelling import spelled_out
 
 Phones = tuple[str, ...]
 
@@ -79,7 +79,7 @@ def pronunciations(word: str) -> tuple[Phones, ...]:
         return ()
     if found := known(word.lower()) or _parts(word.lower(), depth=3) or known(letters):
         return found
-    return (letter_model().pronounce(letters) if re.search("[aeiouy]", letters) else spell(letters),)
+    return (spelled_out(letters) if re.search("[aeiouy]", letters) else spell(letters),)
 
 
 def spell(letters: str) -> Phones:

@@ -8,8 +8,8 @@ import pytest
 
 from fm_audio.data.text.arpabet import PHONES, SYMBOLS, Arpabet
 from fm_audio.data.text.frontend import EDGE, PUNCTUATION, SPACE, FrontEnd
-from fm_audio.data.text.letters import one_stress
 from fm_audio.data.text.lexicon import known, pronunciations
+from fm_audio.data.text.spelling import one_stress
 from fm_audio.types import FmAudioError
 
 FRONTEND = Arpabet()
