@@ -13,7 +13,7 @@ import os
 import tempfile
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -99,28 +99,30 @@ def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     model.load_state_dict(state)
 
 
-def load_parts(model: nn.Module, folder: str | os.PathLike[str], names: Sequence[str]) -> None:
-    """Give parts of a model, such as its "encoder", the weights of the parts of those names in a folder, whatever its task is.
+def load_parts(model: nn.Module, folder: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
+    """Give parts of a model the weights of a folder's parts, whatever its task is: {"listening.encoder": "encoder"}, ours first.
 
     Raises FmAudioError where one of the two has no such part, or where they differ in class, in a size or in the mel contract.
     """
     folder = Path(folder)
     there = load_model(folder)
-    of_each = {"spec": (getattr(model, "spec", None), getattr(there, "spec", None))}
-    of_each |= {name: (getattr(model, name, None), getattr(there, name, None)) for name in names}
-    for name, (ours, theirs) in of_each.items():
-        if name != "spec" and not (isinstance(ours, nn.Module) and isinstance(theirs, nn.Module)):
-            where = "this model" if not isinstance(ours, nn.Module) else str(folder)
-            raise FmAudioError(f"{folder}: {where} has no part {name!r} to begin with; name one that both have")
-        if type(ours) is not type(theirs) or (name == "spec" and ours != theirs):
-            raise FmAudioError(f"{folder}: its {name} is {_shown(theirs)}, here it is {_shown(ours)}; use the same")
-        if isinstance(ours, nn.Module) and isinstance(theirs, nn.Module):
-            _require_matching(folder, ours.state_dict(), theirs.state_dict())
-            ours.load_state_dict(theirs.state_dict())
+    mine, theirs = getattr(model, "spec", None), getattr(there, "spec", None)
+    if mine != theirs:
+        raise FmAudioError(f"{folder}: its spec is {theirs}, here it is {mine}; use the same")
+    for name, source in parts.items():
+        ours, part = _part(model, name, "this model"), _part(there, source, str(folder))
+        if type(ours) is not type(part):
+            raise FmAudioError(f"{folder}: its {source} is a {type(part).__name__}, here {name} is a {type(ours).__name__}")
+        _require_matching(folder, ours.state_dict(), part.state_dict())
+        ours.load_state_dict(part.state_dict())
 
 
-def _shown(part: Any) -> str:
-    return f"{type(part).__module__}.{type(part).__qualname__}" if isinstance(part, nn.Module) else str(part)
+def _part(model: nn.Module, name: str, where: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as e:
+        has = ", ".join(n for n, _ in model.named_children())
+        raise FmAudioError(f"{where}: has no part {name!r} to begin with; it has {has}") from e
 
 
 def _speaker_rows(folder: Path, model: nn.Module, node: Node) -> list[int]:

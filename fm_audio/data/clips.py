@@ -112,14 +112,14 @@ class SpeechDataset(Dataset):
             return self._leave_out(cut, "text", str(e))
         if len(symbols) > len(mel):
             return self._leave_out(cut, "too fast", f"{len(symbols)} symbols in {len(mel)} frames")
-        track = self.tracker(wave.numpy(), len(mel)) if self.tracker else (None, None)
+        log_pitch, voiced = self.tracker(wave.numpy(), len(mel)) if self.tracker else (None, None)
         heard = None
         if self.listener is not None:
             try:
                 heard = self.listener.hear(Audio(wave.numpy(), self.spec.sample_rate)).half()
             except FmAudioError as e:
                 return self._leave_out(cut, "unheard", str(e))
-        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations, *track, heard=heard)
+        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations, log_pitch, voiced, heard)
 
     def _symbols(self, cut: Cut, wave: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
         """Symbol ids and, where the cut knows its alignment, whole frames for each of them."""

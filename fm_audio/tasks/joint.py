@@ -97,6 +97,7 @@ class Joint(nn.Module):
         pitch: bool = False,
         speech_layers: int = 6,
         speech_heads: int = 4,
+        speech_frames_per_token: int = 4,
         source_layers: int = 2,
         source_heads: int = 4,
         dropout: float = 0.1,
@@ -130,7 +131,7 @@ class Joint(nn.Module):
         if "listening" in directions:
             self.listening = SpeechToText(
                 spec, Spelled(target), View(backbone, speaker_width), channels, states_width, speech_layers, speech_heads,
-                dropout=dropout, path=path, port=self.port, ctc=ctc, perturb=perturb, masking=masking,
+                speech_frames_per_token, dropout=dropout, path=path, port=self.port, ctc=ctc, perturb=perturb, masking=masking,
             )  # fmt: skip
         if "writing" in directions:
             self.writing = TextToText(

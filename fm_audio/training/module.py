@@ -31,10 +31,10 @@ class FlowModule(L.LightningModule):
         weight_decay: float = 0.01,
         seed: int = 0,
         start_from: str | None = None,
-        start_parts: list[str] | None = None,
+        start_parts: dict[str, str] | None = None,
     ):
         """`start_from`: a model folder whose weights to begin with (the same task; speakers may be appended). With `start_parts`
-        those parts alone begin with them, such as [encoder], and the folder may hold another task.
+        some parts alone begin with parts of the folder's, whose task may be another: {encoder: encoder}, this model's first.
         """
         super().__init__()
         self.task = task

@@ -216,7 +216,7 @@ def test_a_part_may_begin_with_what_another_task_learnt(tmp_path: Path) -> None:
     save_model(tmp_path, reads, reader.state_dict())
     model = instantiate(listens)
     before = copy.deepcopy(model.writer.state_dict())
-    module = FlowModule(model, 10, start_from=str(tmp_path), start_parts=["encoder"])
+    module = FlowModule(model, 10, start_from=str(tmp_path), start_parts={"encoder": "encoder"})
     assert all(torch.equal(value, reader.encoder.state_dict()[key]) for key, value in module.task.encoder.state_dict().items())
     assert all(torch.equal(value, before[key]) for key, value in model.writer.state_dict().items())
 
@@ -225,11 +225,14 @@ def test_a_part_may_begin_with_what_another_task_learnt(tmp_path: Path) -> None:
         ("spec", {**spec, "mean": 1.0}, "its spec is AudioSpec"),
     ):
         with pytest.raises(FmAudioError, match=message):
-            load_parts(instantiate({**listens, "init_args": {**listens["init_args"], key: value}}), tmp_path, ["encoder"])
-    with pytest.raises(FmAudioError, match="has no part 'writer'"):
-        load_parts(model, tmp_path, ["writer"])
+            other = instantiate({**listens, "init_args": {**listens["init_args"], key: value}})
+            load_parts(other, tmp_path, {"encoder": "encoder"})
+    with pytest.raises(FmAudioError, match="has no part 'writer' to begin with; it has encoder, out"):
+        load_parts(model, tmp_path, {"writer": "writer"})
+    with pytest.raises(FmAudioError, match="its out is a Linear, here writer is a TextWriter"):
+        load_parts(model, tmp_path, {"writer": "out"})
     with pytest.raises(FmAudioError, match="give start_from too"):
-        FlowModule(model, 10, start_parts=["encoder"])
+        FlowModule(model, 10, start_parts={"encoder": "encoder"})
 
 
 def test_a_lightning_checkpoint_gives_its_weights_and_runs_no_code(tmp_path: Path, model: torch.nn.Module) -> None:
