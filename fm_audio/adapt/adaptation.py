@@ -20,17 +20,7 @@ from fm_audio.adapt.batches import Endless, Once, WithReplay, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
 from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_alone, require_new, write_voice
-from fm_audio.adapt.growth import (
-    MOST_MEGABYTES,
-    USUAL_TARGETS,
-    add_lora,
-    collect,
-    grow,
-    megabytes,
-    start_like,
-    target_layers,
-    whole_state,
-)
+from fm_audio.adapt.growth import MOST_MEGABYTES, bend, collect, grow, megabytes, start_like, whole_state
 from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
 from fm_audio.adapt.pictures import draw_mels
@@ -44,6 +34,7 @@ from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.extended import Extended
 from fm_audio.evaluation.judge import Judges, Result
 from fm_audio.evaluation.protocols import load_protocol
+from fm_audio.training.low_rank import USUAL_TARGETS, target_layers
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice, load
 from fm_audio.voices.adapter import fingerprint, write_adapter
@@ -201,7 +192,7 @@ class Run:
         grow(self.model, self.name, reads, settings.seed, taken)
         self.voice.speakers[self.name] = self.name
         if not settings.full:
-            add_lora(self.model, list(layers), settings.rank, settings.seed)
+            bend(self.model, list(layers), settings.rank, settings.seed)
         tables = [f"{name}.new" for name in ("speaker", "text.embedding")]
         named = self.model.named_parameters() if settings.full else ()
         self.first = {name: p.detach().clone() for name, p in named if p.requires_grad and name not in tables}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,53 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from fm_audio.adapt.likening import Likened, rows_like
-from fm_audio.backbones import matcha
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import FrontEnd
-from fm_audio.encoders.matcha import PostNormBlock
-from fm_audio.layers import Attention, FeedForward, Modulation
 from fm_audio.lora import GrownEmbedding
 from fm_audio.tasks.aligned_tts import AlignedTTS
-from fm_audio.types import FmAudioError
+from fm_audio.training.low_rank import PEFT_NAME, add_lora
 from fm_audio.voices.adapter import Adapter
 
-TARGETS = ("attention", "adaln", "conditioning", "feedforward")
-USUAL_TARGETS = ("attention", "adaln", "conditioning")
-CONDITIONING = ("text.mean", "text.hidden", "head.backbone.vector", "head.ports.mel.into")
-# target: in parts of which class which layers, by name (those of fm_audio.layers, then those of a converted Matcha-TTS)
-INSIDE: dict[str, tuple[tuple[type[nn.Module], str], ...]] = {
-    "attention": ((Attention, ".*"), (matcha.Transformer, "query_key_value|out"), (PostNormBlock, "query_key_value|out")),
-    "adaln": ((Modulation, ".*"), (matcha.Residual, "time")),
-    "feedforward": ((FeedForward, ".*"), (matcha.Transformer, "raised|lowered")),
-}
 MOST_MEGABYTES = 20.0
-PEFT_NAME = "default"  # peft's own name for an adapter that has no other
-
-
-def target_layers(model: AlignedTTS, targets: Sequence[str]) -> dict[str, nn.Linear]:
-    """The linear layers of the kinds asked for, by name: of attention, of AdaLN modulations (or what else tells layers the time),
-    of what brings conditions in (text to frames, frames and speaker to the head), of feed-forwards."""
-    unknown = sorted(set(targets) - set(TARGETS))
-    if unknown or not targets:
-        raise FmAudioError(f"--targets {','.join(targets)}: give some of {','.join(TARGETS)}")
-    found: dict[str, nn.Linear] = {}
-    for target in targets:
-        layers = dict(_layers_of(model, target))
-        if not layers:
-            raise FmAudioError(f"--targets {target}: this base has no such layers; leave it out")
-        found |= layers
-    return found
-
-
-def _layers_of(model: nn.Module, target: str) -> Iterator[tuple[str, nn.Linear]]:
-    for name, part in model.named_modules():
-        inside = [names for kind, names in INSIDE.get(target, ()) if isinstance(part, kind)]
-        for inner, layer in part.named_modules() if inside else ():
-            if isinstance(layer, nn.Linear) and re.fullmatch(inside[0], inner):
-                yield f"{name}.{inner}", layer
-        if target == "conditioning" and name in CONDITIONING and isinstance(part, nn.Linear):
-            yield name, part
 
 
 def megabytes(model: AlignedTTS, layers: Mapping[str, nn.Linear], rank: int) -> float:
@@ -83,14 +44,9 @@ def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int, taken
     model.front_ends[voice] = extended
 
 
-def add_lora(model: AlignedTTS, layers: Sequence[str], rank: int, seed: int) -> None:
-    """peft's layers around these, and nothing else of the old weights may move."""
-    from peft import LoraConfig, inject_adapter_in_model
-
-    exactly = "|".join(re.escape(name) for name in layers)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=exactly), model)
+def bend(model: AlignedTTS, layers: Sequence[str], rank: int, seed: int) -> None:
+    """peft's layers around these, and nothing else of the old weights may move; new rows may."""
+    add_lora(model, layers, rank, seed)
     for table in (model.speaker, model.text.embedding):
         if isinstance(table, GrownEmbedding):
             table.new.requires_grad_(True)

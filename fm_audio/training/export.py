@@ -15,6 +15,7 @@ import yaml
 
 from fm_audio.checkpoint import load_lightning_weights, save_model
 from fm_audio.training.cli import SHARED
+from fm_audio.training.low_rank import whole_weights
 from fm_audio.training.parser import parameters
 from fm_audio.types import FmAudioError
 
@@ -48,7 +49,7 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
     # A module that averages its decoder by hand keeps the mean under its own name.
     prefix = "averaged." if any(key.startswith("averaged.") for key in weights) else f"{held}."
     state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-    return save_model(out, node, state, extra=_speaking(node) | (extra or {}), half=half)
+    return save_model(out, node, whole_weights(state), extra=_speaking(node) | (extra or {}), half=half)
 
 
 def _speaking(node: dict[str, Any]) -> dict[str, Any]:

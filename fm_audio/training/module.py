@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from fm_audio.training.low_rank import LowRank
 from fm_audio.types import FmAudioError
 
 
@@ -32,9 +33,11 @@ class FlowModule(L.LightningModule):
         seed: int = 0,
         start_from: str | None = None,
         start_parts: dict[str, str] | None = None,
+        low_rank: LowRank | None = None,
     ):
         """`start_from`: a model folder whose weights to begin with (the same task; speakers may be appended). With `start_parts`
         some parts alone begin with parts of the folder's, whose task may be another: {encoder: encoder}, this model's first.
+        `low_rank`: fine-tune what was begun with by changes of low rank; `fm-audio export` makes them part of the weights.
         """
         super().__init__()
         self.task = task
@@ -50,6 +53,10 @@ class FlowModule(L.LightningModule):
                 load_parts(task, start_from, start_parts)
             else:
                 load_into(task, start_from)
+        if low_rank is not None:
+            if start_from is None or start_parts:
+                raise FmAudioError("low_rank: bends a model that was trained; give its folder as start_from, without start_parts")
+            low_rank.bend(task, seed)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         generator = self._seeded(self.trainer.fit_loop.epoch_loop.total_batch_idx)
@@ -63,8 +70,8 @@ class FlowModule(L.LightningModule):
         self._log("validation", losses, len(batch))
 
     def configure_optimizers(self) -> Any:
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        kept = [p for p in self.parameters() if p.ndim <= 1]
+        learning = [p for p in self.parameters() if p.requires_grad]
+        decayed, kept = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=not self._scaled)
         # A plain function leaves nothing of itself in the checkpoint.

@@ -201,8 +201,9 @@ def test_base_speakers_can_be_replayed(tiny_voice: Path, recordings: Path, tmp_p
 
 
 def test_tensors_are_as_many_as_were_promised(carl: Path, tiny_voice: Path) -> None:
-    from fm_audio.adapt.growth import USUAL_TARGETS, megabytes, target_layers
+    from fm_audio.adapt.growth import megabytes
     from fm_audio.checkpoint import load_model
+    from fm_audio.training.low_rank import USUAL_TARGETS, target_layers
 
     model: Any = load_model(tiny_voice)
     tensors = load_file(carl / TENSORS)

@@ -10,10 +10,10 @@ import pytest
 from safetensors.torch import load_file
 
 import fm_audio
-from fm_audio.adapt.growth import TARGETS, target_layers
 from fm_audio.checkpoint import load_model
 from fm_audio.cli import main
 from fm_audio.data.text.matcha import MatchaPhones
+from fm_audio.training.low_rank import TARGETS, target_layers
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import TENSORS
 from tests.unit.converted import matcha_voice, spelt
@@ -38,7 +38,7 @@ def test_every_target_finds_its_layers(base: Path) -> None:
 def test_a_target_without_layers_is_refused(base: Path) -> None:
     model = load_model(base)
     model.head.backbone = None  # type: ignore[union-attr, assignment]
-    with pytest.raises(FmAudioError, match="--targets adaln: this base has no such layers"):
+    with pytest.raises(FmAudioError, match="targets adaln: this base has no such layers"):
         target_layers(model, ("attention", "adaln"))  # type: ignore[arg-type]
 
 

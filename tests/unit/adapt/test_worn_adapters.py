@@ -104,13 +104,14 @@ def test_merged_is_adapted(folders: dict[str, Path], name: str, tmp_path: Path) 
 
 
 def test_our_layers_are_pefts(tiny_voice: Path) -> None:
-    from fm_audio.adapt.growth import USUAL_TARGETS, add_lora, collect, grow, target_layers
+    from fm_audio.adapt.growth import bend, collect, grow
+    from fm_audio.training.low_rank import USUAL_TARGETS, target_layers
 
     trained, worn = load_model(tiny_voice), load_model(tiny_voice)
     layers = target_layers(trained, USUAL_TARGETS)  # type: ignore[arg-type]
     assert any("attention" in n for n in layers) and any("modulation" in n for n in layers) and "head.ports.mel.into" in layers
     grow(trained, "carl", Characters(), seed=0)  # type: ignore[arg-type]
-    add_lora(trained, list(layers), rank=3, seed=0)  # type: ignore[arg-type]
+    bend(trained, list(layers), rank=3, seed=0)  # type: ignore[arg-type]
     with torch.no_grad():
         for name, parameter in trained.named_parameters():
             assert parameter.requires_grad == ("lora_" in name or name.endswith(".new"))
