@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfit")  # `acoustics.Heard.values`
-READ = ("read_word", "read_phone", "read_window", "read_all")  # `reading.Read.values`
+READ_AS = ("read_missing", "read_repeated", "read_added", "read_garbled")  # with a fault (`phone_alternatives`)
+READ = ("read_word", "read_phone", "read_window", "read_all", *READ_AS)  # `reading.Read.values`
 AGAIN = "again_"  # in front of what a second recogniser had to say
 _HEARD = {  # by recognisers: one that can only write, one that can weigh texts, two of those
     "written": ("distance",),
@@ -28,11 +29,11 @@ _HEARD = {  # by recognisers: one that can only write, one that can weigh texts,
 _SOUND = {"known": (*ACOUSTIC, *READ), "stranger": READ}  # of a speaker whom the acoustic model knows, or of anybody
 KINDS = {f"{heard}_{sound}": (*_HEARD[heard], *_SOUND[sound]) for heard in _HEARD for sound in _SOUND}
 FILE = Path(__file__).with_name("doubt.json")
-BENT = ("missing", "repeated", "added", "garbled")  # evidence by alignment (`alternatives`)
-KNEE = 360.0  # where bending begins
+# evidence by alignment, and where its bending begins
+BENT = {**dict.fromkeys(("missing", "repeated", "added", "garbled"), 360.0), **dict.fromkeys(READ_AS, 8.0)}
 CUT = ("gap", AGAIN + "gap")
 MOST_NATS = 12.0
-RIDGE = 1e-3
+RIDGE = 1e-2
 ROUNDS = 500
 
 
@@ -59,7 +60,7 @@ class Doubt:
 
 def _plain(name: str, values: Mapping[str, float]) -> float:
     if name in BENT:
-        return float(np.arcsinh(values.get(name, -KNEE) / KNEE))
+        return float(np.arcsinh(values.get(name, -BENT[name]) / BENT[name]))
     return float(np.clip(values[name], -MOST_NATS, MOST_NATS)) if name in CUT else float(values[name])
 
 

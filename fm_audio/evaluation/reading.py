@@ -3,8 +3,9 @@
     how well a phone is read = mean over its tokens of log P(phone) − log P(likeliest phone)        (goodness of pronunciation)
 
 after Witt and Young 2000, "Phone-level pronunciation scoring". The phones of the text are laid along the recording by what was
-heard, with silences where there are some. Unlike `acoustics`, which knows one speaker's mean mels, this judges strangers too, and
-knows nothing of how long things last. `recipes/phones/taught.yaml` trained the reader that ships.
+heard, with silences where there are some, and so are those of texts with a fault (`phone_alternatives`). Unlike `acoustics`,
+which knows one speaker's mean mels, this judges strangers too, and knows nothing of how long things last.
+`recipes/phones/taught.yaml` trained the reader that ships.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from fm_audio.bandwidth import fill_above, spectrum_end_hz
 from fm_audio.checkpoint import load_model
 from fm_audio.data.text.frontend import Encoded
 from fm_audio.data.text.sentences import split_sentences
-from fm_audio.evaluation.doubt import READ
+from fm_audio.evaluation.acoustics import AS_IF
+from fm_audio.evaluation.phone_alternatives import phone_alternatives
 from fm_audio.evaluation.sound import Fault
 from fm_audio.tasks.phone_reader import SILENCE, PhoneReader, optional_path
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
@@ -37,23 +39,28 @@ NEAR_FLOOR = 0.05  # in normalised log-mel
 @dataclass(frozen=True)
 class Read:
     """By how many nats other phones are likelier than those of the text, 0 or more: at the worst word (mean over its phones), the
-    worst phone, the worst 0.3 s (mean over its tokens) and on the average; with the words where that is."""
+    worst phone, the worst 0.3 s (mean over its tokens) and on the average; with the words where that is. `likeliest`: evidence
+    for the likeliest fault of each kind, in nats, and its word."""
 
     word: tuple[float, str]
     phone: tuple[float, str]
     window: tuple[float, str]
     mean: float
+    likeliest: Mapping[str, tuple[float, str]]
 
     @property
     def values(self) -> dict[str, float]:
-        """For `doubt`."""
-        return dict(zip(READ, (self.word[0], self.phone[0], self.window[0], self.mean), strict=True))
+        """For `doubt`; a kind of fault that could not be weighed is not among them."""
+        read = {"read_word": self.word[0], "read_phone": self.phone[0], "read_window": self.window[0], "read_all": self.mean}
+        return read | {f"read_{kind}": evidence for kind, (evidence, _) in self.likeliest.items()}
 
     def fault(self, shares: Mapping[str, float]) -> Fault:
         """What speaks most against the recording, by what each value adds to the doubt."""
-        worst = max(READ[:3], key=lambda name: shares.get(name, -np.inf))
-        word = dict(zip(READ, (self.word, self.phone, self.window), strict=False))[worst][1]
-        return Fault("misfit", f"does not sound like the text near {word!r}: other phones than its own", (word,))
+        near = {"read_word": self.word[1], "read_phone": self.phone[1], "read_window": self.window[1]}
+        near |= {f"read_{kind}": word for kind, (_, word) in self.likeliest.items()}
+        worst = max(near, key=lambda name: shares.get(name, -np.inf))
+        what = AS_IF.get(worst.removeprefix("read_"), "other phones than its own")
+        return Fault("misfit", f"does not sound like the text near {near[worst]!r}: {what}", (near[worst],))
 
 
 class Reading:
@@ -72,31 +79,40 @@ class Reading:
         log_p, _ = self.reader(mel[None], torch.ones(1, len(mel), dtype=torch.bool, device=mel.device))
         heard = log_p[0].double().cpu().numpy()
         encoded = [self.reader.frontend.encode(piece) for piece in split_sentences(text, PIECE_CHARACTERS)]
-        states, words, owner = self._states(encoded)
+        names, words = self._words(encoded)
+        states, owner = _states(words)
         path = optional_path(heard[:, states], [c == SILENCE for c in states])
         likelier = heard.max(1) - heard[np.arange(len(path)), np.asarray(states)[path]]
-        return _worst(likelier, path, states, words, owner, round(WINDOW_SECONDS / self._token_seconds))
+        likeliest = {kind: (value, names[k]) for kind, (value, k) in phone_alternatives(heard, words).items()}
+        return _worst(likelier, path, states, names, owner, round(WINDOW_SECONDS / self._token_seconds), likeliest)
 
     @property
     def _token_seconds(self) -> float:
         return self.reader.spec.seconds_of_frames(self.reader.encoder.frames_per_token)
 
-    def _states(self, encoded: Sequence[Encoded]) -> tuple[list[int], list[str], list[int]]:
-        """Classes in a row with a silence that may be left out around every word; the words; of each state the number of its
-        word, −1 for silences."""
-        states, owner = [SILENCE], [-1]
-        words: list[str] = []
+    def _words(self, encoded: Sequence[Encoded]) -> tuple[list[str], list[list[int]]]:
+        """Words that are heard, and their phones as classes."""
+        names: list[str] = []
+        phones: list[list[int]] = []
         for sentence in encoded:
             for word, first, last in sentence.words:
-                classes = [int(c) for c in self.reader.class_of[sentence.ids[first:last]]]
-                spoken = [c for c in classes if c != SILENCE]
+                spoken = [c for c in map(int, self.reader.class_of[sentence.ids[first:last]]) if c != SILENCE]
                 if spoken:
-                    states += [*spoken, SILENCE]
-                    owner += [len(words)] * len(spoken) + [-1]
-                    words.append(word)
-        if not words:
+                    names.append(word)
+                    phones.append(spoken)
+        if not names:
             raise FmAudioError("text: nothing in it can be read out; give at least one word in letters or digits")
-        return states, words, owner
+        return names, phones
+
+
+def _states(words: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """Classes in a row with a silence that may be left out around every word; of each state the number of its word, −1 for
+    silences."""
+    states, owner = [SILENCE], [-1]
+    for i, word in enumerate(words):
+        states += [*word, SILENCE]
+        owner += [i] * len(word) + [-1]
+    return states, owner
 
 
 def _sounding(mel: Tensor, floor: float) -> Tensor:
@@ -106,7 +122,8 @@ def _sounding(mel: Tensor, floor: float) -> Tensor:
 
 
 def _worst(
-    likelier: np.ndarray, path: np.ndarray, states: Sequence[int], words: Sequence[str], owner: Sequence[int], window: int
+    likelier: np.ndarray, path: np.ndarray, states: Sequence[int], words: Sequence[str], owner: Sequence[int], window: int,
+    likeliest: Mapping[str, tuple[float, str]],
 ) -> Read:
     """likelier (k,): nats by which other phones are likelier at each token, of which each lies in a state of `path` (k,)."""
     of_word: list[list[tuple[float, int]]] = [[] for _ in words]
@@ -122,7 +139,7 @@ def _worst(
     owners = [owner[s] for s in path[start : start + n] if owner[s] >= 0]
     near = owners[len(owners) // 2] if owners else min(max(0, *(owner[s] for s in path[: start + 1])), len(words) - 1)
     return Read((means[worst_word], words[worst_word]), (phone, words[at_word]), (float(sums[start]), words[near]),
-                float(likelier.mean()))  # fmt: skip
+                float(likelier.mean()), likeliest)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
