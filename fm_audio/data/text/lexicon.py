@@ -1,4 +1,7 @@
-"""How English words are said: CMUdict first, then word parts, spelled letters, and spelling to sound by flow for the rest."""
+"""How English words are said: CMUdict first, with plurals and pasts of its words, and spelling to sound by flow for the rest.
+
+Other endings, prefixes and compounds are the flow's: on words held out of the dictionary it says them better than rules do.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,6 @@ Phones = tuple[str, ...]
 
 _VOICELESS = frozenset("P T K F TH S SH CH".split())
 _SIBILANT = frozenset("S Z SH ZH CH JH".split())
-_SUFFIXES: dict[str, Phones] = {
-    "ing": ("IH0", "NG"), "ers": ("ER0", "Z"), "er": ("ER0",), "est": ("IH0", "S", "T"), "ly": ("L", "IY0"),
-    "ness": ("N", "AH0", "S"), "less": ("L", "AH0", "S"), "ful": ("F", "AH0", "L"), "ment": ("M", "AH0", "N", "T"),
-    "able": ("AH0", "B", "AH0", "L"), "ish": ("IH0", "SH"), "like": ("L", "AY2", "K"), "ship": ("SH", "IH2", "P"),
-    "hood": ("HH", "UH2", "D"), "some": ("S", "AH0", "M"), "wise": ("W", "AY2", "Z"), "y": ("IY0",),
-}  # fmt: skip
-_PREFIXES: dict[str, Phones] = {
-    "un": ("AH0", "N"), "re": ("R", "IY0"), "non": ("N", "AA0", "N"), "dis": ("D", "IH0", "S"), "mis": ("M", "IH0", "S"),
-    "over": ("OW2", "V", "ER0"), "under": ("AH2", "N", "D", "ER0"), "pre": ("P", "R", "IY0"), "anti": ("AE2", "N", "T", "IY0"),
-    "super": ("S", "UW2", "P", "ER0"), "inter": ("IH2", "N", "T", "ER0"), "out": ("AW2", "T"), "fore": ("F", "AO2", "R"),
-}  # fmt: skip
-# Short words that are half of many compounds; other halves need four letters, or surnames would be found everywhere.
-_HALVES = frozenset(
-    "sun sea out day bed car air eye ear hot ice key dog cat man tea top sky box egg arm war all sub way off up".split()
-)
 # What is said more often than the dictionary's first entry (heard in most US readings of a few thousand sentences).
 _PREFERRED = {
     "and": "AE1 N D", "an": "AH0 N", "was": "W AH0 Z", "your": "Y UH1 R", "on": "AO1 N", "every": "EH1 V R IY0",
@@ -77,7 +65,7 @@ def pronunciations(word: str) -> tuple[Phones, ...]:
     letters = re.sub("[^a-z]", "", word.lower())
     if not letters:
         return ()
-    if found := known(word.lower()) or _parts(word.lower(), depth=3) or known(letters):
+    if found := known(word.lower()) or _inflected(word.lower()) or known(letters):
         return found
     return (spelled_out(letters) if re.search("[aeiouy]", letters) else spell(letters),)
 
@@ -89,58 +77,31 @@ def spell(letters: str) -> Phones:
     return tuple(p for name in (*weak, names[-1]) for p in name)
 
 
-def _find(word: str, depth: int) -> tuple[Phones, ...]:
-    return known(word) or (_parts(word, depth - 1) if depth > 0 else ())
-
-
-def _parts(word: str, depth: int) -> tuple[Phones, ...]:
-    """Endings, suffixes, prefixes and compounds of words that are known or made of parts themselves."""
+def _inflected(word: str) -> tuple[Phones, ...]:
+    """Possessives, plurals and pasts of words that are known."""
     if word.endswith(("'s", "s'")):
         return tuple(_plural(p) for p in pronunciations(word[:-2] if word.endswith("'s") else word[:-1]))
-    return _inflected(word, depth) or _prefixed(word, depth) or _compound(word)
-
-
-def _inflected(word: str, depth: int) -> tuple[Phones, ...]:
-    endings: list[tuple[str, Callable[[Phones], Phones]]] = [("s", _plural), ("es", _plural), ("ed", _past), ("d", _past)]
-    endings += [(suffix, lambda said, add=phones: said + add) for suffix, phones in _SUFFIXES.items()]  # type: ignore[misc]
+    endings: list[tuple[str, Callable[[Phones], Phones]]] = [("s", _plural), ("es", _plural), ("ed", _past)]
     for ending, add in endings:
-        if not word.endswith(ending) or len(word) < len(ending) + 3:
-            continue
-        if ending in ("s", "es") and word.endswith(("ss", "us", "is")) or ending == "d" and not word.endswith("ed"):
+        if not word.endswith(ending) or len(word) < len(ending) + 3 or word.endswith(("ss", "us", "is")):
             continue
         for stem in _stems(word[: -len(ending)], ending):
-            if found := _find(stem, depth):
+            if found := known(stem):
                 return tuple(add(p) for p in found)
     return ()
 
 
-def _stems(stem: str, suffix: str) -> list[str]:
-    """Spellings a word may have had before its suffix."""
+def _stems(stem: str, ending: str) -> list[str]:
+    """Spellings a word may have had before its ending."""
     forms = [stem]
-    if suffix[0] in "aeiouy":
-        hoped = re.search("[^aeiou][aeiou][^aeiouwxy]$", stem) is not None  # hoping is from hope, hopping from hop
+    if ending[0] == "e":
+        hoped = re.search("[^aeiou][aeiou][^aeiouwxy]$", stem) is not None  # hoped is from hope, hopped from hop
         forms.insert(0 if hoped else 1, stem + "e")
         if len(stem) > 3 and stem[-1] == stem[-2]:
             forms.append(stem[:-1])
     if stem.endswith("i"):
         forms.append(stem[:-1] + "y")
     return forms
-
-
-def _prefixed(word: str, depth: int) -> tuple[Phones, ...]:
-    for prefix, phones in _PREFIXES.items():
-        if word.startswith(prefix) and len(word) > len(prefix) + 3 and (rest := _find(word[len(prefix) :], depth)):
-            return tuple(phones + p for p in rest)
-    return ()
-
-
-def _compound(word: str) -> tuple[Phones, ...]:
-    """Two known words, the second with a weaker stress; the longest first half wins."""
-    for cut in range(len(word) - 2, 1, -1):
-        head, tail = word[:cut], word[cut:]
-        if all((len(half) > 3 or half in _HALVES) and known(half) for half in (head, tail)):
-            return (known(head)[0] + tuple(p.replace("1", "2") for p in known(tail)[0]),)
-    return ()
 
 
 def _plural(phones: Phones) -> Phones:

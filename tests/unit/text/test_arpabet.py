@@ -45,7 +45,7 @@ def test_the_dictionary_is_there() -> None:
 @pytest.mark.parametrize(
     ("word", "phones"),
     [
-        ("unpronounceable", "AH0 N P R AH0 N AW1 N S AH0 B AH0 L"),
+        ("unpronounceable", "AH2 N P R AH0 N AW1 N S AH0 B AH0 L"),
         ("blogs", "B L AO1 G Z"),
         ("hiving", "HH AY1 V IH0 NG"),
         ("armchair's", "AA1 R M CH EH2 R Z"),
@@ -55,7 +55,7 @@ def test_the_dictionary_is_there() -> None:
         ("snow-white", "S N OW1 W AY1 T"),
     ],
 )
-def test_words_by_their_parts(word: str, phones: str) -> None:
+def test_words_that_no_dictionary_holds(word: str, phones: str) -> None:
     assert " ".join(pronunciations(word)[0]) == phones
 
 
