@@ -33,7 +33,7 @@ FILE = Path(__file__).with_name("doubt.json")
 BENT = {**dict.fromkeys(("missing", "repeated", "added", "garbled"), 360.0), **dict.fromkeys(READ_AS, 8.0)}
 CUT = ("gap", AGAIN + "gap")
 MOST_NATS = 12.0
-RIDGE = 1e-2
+RIDGE = 1e-3
 ROUNDS = 500
 
 
