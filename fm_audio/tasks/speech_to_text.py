@@ -4,7 +4,7 @@
 
 The head, the port and the way to decide on tokens are those of text to text; only what reads the source is another. Connectionist
 temporal classification (Graves et al. 2006) makes states of speech say early which letters lie where, beside attention as in
-Watanabe et al. 2017, "Hybrid CTC/attention architecture"; nothing is decoded from it.
+Watanabe et al. 2017, "Hybrid CTC/attention architecture". Where it hears letters begin, their places lie (`firing.Spelling`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.spelled import Spelled
-from fm_audio.data.text.vocabulary import PAD
+from fm_audio.encoders.firing import Firing, Spelling
 from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.flow.path import Path
 from fm_audio.flow.sampling import Sampling
@@ -38,9 +37,9 @@ GROUP_FRAMES = 8192  # padded frames that are heard together
 class SpeechToText(nn.Module):
     """`backbone` (a `types.Backbone`) attends to `speech_width` wide tokens. `frontend` says what is written, in which letters.
 
-    speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`. ctc: the weight of that loss, 0 for
-    none, often 0.3. `perturb` makes new voices of the clips of a batch, and `masking` takes parts away, in training only. The
-    others are those of `TextWriter`; a transcript runs as its recording does, hence `firing`.
+    speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`. ctc: the weight of that loss, often 0.3;
+    with 0 places lie by sums that are learnt with the rest. `perturb` makes new voices of the clips of a batch, and `masking`
+    takes parts away, in training only. The others are those of `TextWriter`; a transcript runs as its recording does.
     `listener`: a frozen speech encoder, the same as the data's, whose states are read instead of mels (one or two a token); it
     hears recordings as they are, neither perturbed nor masked.
     """
@@ -66,7 +65,6 @@ class SpeechToText(nn.Module):
         time_law: TimeLaw | None = None,
         path: Path | None = None,
         port: nn.Module | None = None,
-        firing: bool = True,
         ctc: float = 0.0,
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
@@ -81,19 +79,20 @@ class SpeechToText(nn.Module):
             raise FmAudioError(f"{listener.model} listens to samples: leave perturb and masking out, which change mels")
         read = listener.channels if listener else spec.bands
         self.encoder = SpeechEncoder(read, speech_width, speech_layers, speech_heads, frames_per_token, kernel, dropout=dropout)
+        longest, symbols = frontend.target.longest, len(frontend.symbols)
+        firing = Spelling(longest, speech_width, symbols) if ctc else Firing(longest, speech_width)
         self.writer = TextWriter(
             frontend.target, backbone, speech_width, channels, condition_drop, pads, prediction, evidence, label_smoothing,
             self_conditioning, time_law, path, port, firing,
         )  # fmt: skip
-        self.spelling = nn.Linear(speech_width, len(frontend.symbols)) if ctc else None
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars "loss" (what to minimise) and its parts "flow", "length" and "ctc"; the batch's symbols are its transcripts."""
         cond = self.encoder(*self._given(batch, generator))
         parts = self.writer.loss(cond, batch.symbols, batch.symbols_mask, generator)
-        if self.spelling is None:
+        if not isinstance(self.writer.lengths, Spelling):
             return parts
-        ctc = self._ctc(self.spelling, cond, batch)
+        ctc = self.writer.lengths.ctc(cond, batch.symbols, batch.symbols_mask)
         return {**parts, "loss": parts["loss"] + self.ctc * ctc, "ctc": ctc}
 
     def _given(self, batch: SpeechBatch, generator: torch.Generator | None) -> tuple[Frames, Mask]:
@@ -108,14 +107,6 @@ class SpeechToText(nn.Module):
         if self.training and self.masking is not None:
             mel = self.masking(mel, batch.mask, generator)
         return mel, batch.mask
-
-    @staticmethod
-    def _ctc(spelling: nn.Linear, cond: Cond, batch: SpeechBatch) -> Tensor:
-        """−log P(transcript) a letter, the mean over the clips whose states are enough for it; padding's id is the blank."""
-        assert cond.tokens is not None and cond.tokens_mask is not None
-        log_p = spelling(cond.tokens).float().log_softmax(-1).transpose(0, 1)
-        states, letters = cond.tokens_mask.sum(1), batch.symbols_mask.sum(1)
-        return F.ctc_loss(log_p, batch.symbols, states, letters, blank=PAD, zero_infinity=True)
 
     def default_sampling(self) -> Sampling:
         return self.writer.default_sampling()

@@ -40,7 +40,7 @@ class TextWriter(nn.Module):
     channels: of a token's embedding. condition_drop: share of training items without a source, which guidance needs. time_law:
     `Undecided` of the target's vocabulary where none is given. prediction, evidence, label_smoothing, self_conditioning: see
     `TokenPort`, whose place another `port` may take. firing: the answer runs in the order of its source, and each place is told
-    the states that lie there (`encoders.firing`); a `port` must have room for them in its frames.
+    the states that lie there (`encoders.firing`, one of its modules or True); a `port` must have room for them in its frames.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TextWriter(nn.Module):
         time_law: TimeLaw | None = None,
         path: Path | None = None,
         port: nn.Module | None = None,
-        firing: bool = False,
+        firing: bool | Firing = False,
     ) -> None:
         super().__init__()
         if not 0.0 <= condition_drop < 1.0:
@@ -70,7 +70,9 @@ class TextWriter(nn.Module):
         tokens = len(target.symbols)
         if firing and not source_width:
             raise FmAudioError("firing: a text that is written freely has no source to lie along; leave it out")
-        self.lengths = Firing(target.longest, source_width) if firing else TokenLengths(target.longest, source_width)
+        if not isinstance(firing, Firing) and firing:
+            firing = Firing(target.longest, source_width)
+        self.lengths: Firing | TokenLengths = firing or TokenLengths(target.longest, source_width)
         told = POSITIONS_WIDTH + (source_width if firing else 0)
         port = port or TokenPort(
             tokens, channels, backbone.width, told, prediction, evidence, label_smoothing, self_conditioning  # type: ignore[arg-type]

@@ -20,12 +20,13 @@ from fm_audio.cli import main
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.data.text.vocabulary import Letters
+from fm_audio.encoders.firing import Spelling
 from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.evaluation import transcripts
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.text_writer import LENGTH_WEIGHT
 from fm_audio.tasks.transcription import TranscriptRequest, pieces_of
-from fm_audio.types import FmAudioError
+from fm_audio.types import Cond, FmAudioError
 
 RATE = 8_000
 SPEC = AudioSpec(sample_rate=RATE, n_fft=256, hop_samples=128, window_samples=256, bands=20)
@@ -84,7 +85,7 @@ def test_it_learns_to_write_down_tones() -> None:
     assert all(t.forwards > 0 and len(t.passages) == 1 and t.passages[0].log_probability > -0.5 for t in heard)
 
 
-def test_what_states_spell_counts_and_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_states_spell_counts_and_says_where_letters_lie() -> None:
     torch.manual_seed(0)
     net = DiT(32, 1, 2, tokens_width=32, feedforward=2.0, position_kernel=0)
     model = SpeechToText(SPEC, Spelled(Letters("abc", longest=6)), net, **ARGUMENTS, ctc=0.5)
@@ -97,11 +98,17 @@ def test_what_states_spell_counts_and_is_not_written(monkeypatch: pytest.MonkeyP
     whole = losses["flow"] + LENGTH_WEIGHT * losses["length"] + 0.5 * losses["ctc"]
     assert losses["ctc"] < 0.1 and float(losses["loss"]) == pytest.approx(float(whole), rel=1e-5)
     cond = model.eval().encoder(few.mel, few.mask)
-    assert model.spelling is not None
-    spelled = [torch.unique_consecutive(row[keep]).tolist() for row, keep in zip(
-        model.spelling(cond.tokens).argmax(-1), cond.tokens_mask, strict=True)]  # type: ignore[arg-type]  # fmt: skip
+    spelling = model.writer.lengths
+    assert isinstance(spelling, Spelling) and cond.tokens is not None and cond.tokens_mask is not None
+    spelled = [
+        torch.unique_consecutive(row[keep]).tolist()
+        for row, keep in zip(spelling.log_p(cond).argmax(-1), cond.tokens_mask, strict=True)
+    ]
     assert [model.frontend.target.decode([i for i in row if i]) for row in spelled] == ["a", "cab"]
-    monkeypatch.setattr(model.spelling, "forward", lambda x: pytest.fail("asked in vain"))
+    assert (spelling(cond, 2).argmax(1) + 1).tolist() == [1, 3]
+    places = spelling.places(cond, torch.tensor([1, 3]), 4)
+    heard = spelling.log_p(Cond(tokens=places[1:, :3])).argmax(-1)
+    assert model.frontend.target.decode(heard[0].tolist()) == "cab", "each place is told the state that spells its letter"
     assert model.generate([TranscriptRequest(sound("cab"))])[0].text == "cab"
     with pytest.raises(FmAudioError, match="ctc is -1"):
         SpeechToText(SPEC, model.frontend, net, **ARGUMENTS, ctc=-1)
