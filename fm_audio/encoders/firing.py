@@ -2,7 +2,7 @@
 
     a_j = σ(w · state_j + c)                  how many tokens state j is worth;  A_j = a_1 + … + a_j, N̂ = A_m
     place_i = Σ_j |[A_{j−1}, A_j] · n / N̂  ∩  [i, i + 1]| state_j            for the places i = 0 … n − 1 of n tokens
-    log P(n) = −|n − N̂| / s + constant
+    log P(n) = −|n − N̂| / s + constant            of answers to nothing (`Cond.null`) a law of its own, learnt as it is
 
 Dong and Xu 2020, "CIF: Continuous integrate-and-fire for end-to-end speech recognition"; Gao et al. 2022, "Paraformer". What
 lies before what need not be learnt by attention then, which takes far more speech. The length follows from the same numbers.
@@ -29,6 +29,7 @@ class Firing(nn.Module):
         self.longest, self.width = longest, width
         self.worth = self._worth()
         self.log_spread = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(longest))  # of answers to nothing
 
     def _worth(self) -> nn.Linear:
         return nn.Linear(self.width, 1)
@@ -40,9 +41,12 @@ class Firing(nn.Module):
 
     def forward(self, cond: Cond, b: int) -> Float[Tensor, "b longest"]:
         """(b longest) float32; entry k is the log probability of k + 1 tokens."""
+        assert cond.tokens is not None
         count = self.worths(cond).sum(1, keepdim=True)
         n = torch.arange(1, self.longest + 1, device=count.device)
-        return F.log_softmax(-(n - count).abs() / (self.log_spread.exp() + LEAST_SPREAD), -1)
+        told = (cond.tokens != 0).flatten(1).any(1, keepdim=True)
+        logits = torch.where(told, -(n - count).abs() / (self.log_spread.exp() + LEAST_SPREAD), self.bias.float())
+        return F.log_softmax(logits, -1)
 
     def loss(self, cond: Cond, lengths: Int[Tensor, "b"]) -> Tensor:
         """Mean of -log P of the true lengths."""

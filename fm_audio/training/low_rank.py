@@ -19,7 +19,7 @@ from fm_audio.types import FmAudioError
 TARGETS = ("attention", "adaln", "conditioning", "feedforward")
 USUAL_TARGETS = ("attention", "adaln", "conditioning")
 # what brings conditions in, of a task or of a task within another
-CONDITIONING = re.compile(r"(?:\w+\.)*(?:text\.mean|text\.hidden|head\.backbone\.(?:backbone\.)?vector|head\.ports\.\w+\.into)")
+CONDITIONING = re.compile(r"(?:\w+\.)*(?:text\.mean|text\.hidden|backbone\.vector|(?:ports\.\w+|port)\.into)")
 # target: in parts of which class which layers, by name (those of fm_audio.layers, then those of a converted Matcha-TTS)
 INSIDE: dict[str, tuple[tuple[type[nn.Module], str], ...]] = {
     "attention": ((Attention, ".*"), (matcha.Transformer, "query_key_value|out"), (PostNormBlock, "query_key_value|out")),

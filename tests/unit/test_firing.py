@@ -57,6 +57,20 @@ def test_the_length_teaches_the_worths() -> None:
     assert firing.worth.bias.grad is not None and firing.worth.bias.grad < 0  # three were counted: more, please
 
 
+def test_answers_to_nothing_have_a_law_of_their_own() -> None:
+    firing, cond = source([[0.9] * 8, [0.5, 0.4, 0.2]])
+    with torch.no_grad():
+        firing.bias[4] = 9.0
+    lengths = torch.tensor([5, 5])
+    dropped = cond.drop(torch.tensor([True, False]))
+    log_p = firing(dropped, 2)
+    torch.testing.assert_close(log_p[0], firing(cond, 2)[0])
+    assert int(log_p[1].argmax()) + 1 == 5 and float(log_p[1].max().detach()) > -0.01
+    assert not firing.places(dropped, lengths, 6)[1].any()
+    firing(dropped, 2)[1, 3].backward()
+    assert firing.worth.bias.grad is not None and not firing.worth.bias.grad.any(), "nothing is learnt of sources there"
+
+
 def test_states_that_spell_are_worth_one_where_a_token_begins() -> None:
     spelling = Spelling(9, 4, 4)
     with torch.no_grad():
