@@ -15,9 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.types import Cond, Frames, Mask
+from fm_audio.types import Cond, Frames
 
-PAD = 0  # of `data.text.vocabulary`
 LEAST_SPREAD = 0.1  # tokens; a narrower P(n) would let one clip rule the loss
 
 
@@ -26,13 +25,10 @@ class Firing(nn.Module):
 
     def __init__(self, longest: int, width: int) -> None:
         super().__init__()
-        self.longest, self.width = longest, width
-        self.worth = self._worth()
+        self.longest = longest
+        self.worth = nn.Linear(width, 1)
         self.log_spread = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(longest))  # of answers to nothing
-
-    def _worth(self) -> nn.Linear:
-        return nn.Linear(self.width, 1)
 
     def worths(self, cond: Cond) -> Float[Tensor, "b m"]:
         """How many tokens, 0 to 1, each state of the source is worth; float32, 0 where there is none."""
@@ -62,38 +58,3 @@ class Firing(nn.Module):
         i = torch.arange(n, device=ends.device)[:, None]
         share = torch.minimum(ends[:, None], i + 1.0) - torch.maximum(starts[:, None], i.to(ends))  # b n m
         return share.clamp(min=0.0).to(cond.tokens.dtype) @ cond.tokens
-
-
-class Spelling(Firing):
-    """States say which of `symbols` they are, by connectionist temporal classification, and are worth one where a token begins:
-
-        a_j = Σ_c P_j(c) (1 − P_{j−1}(c))        c: all but the blank, which is padding's id
-
-    The sum is the expected number of tokens of the spelling that CTC would decode, and places lie where it hears them. The worths
-    teach nothing back, so CTC stays what it is (Graves et al. 2006); a gain makes up for tokens that it merges.
-    """
-
-    def __init__(self, longest: int, width: int, symbols: int) -> None:
-        self.symbols = symbols
-        super().__init__(longest, width)
-        self.log_gain = nn.Parameter(torch.zeros(()))
-
-    def _worth(self) -> nn.Linear:
-        return nn.Linear(self.width, self.symbols)
-
-    def log_p(self, cond: Cond) -> Float[Tensor, "b m v"]:
-        """Log probabilities of the symbols at each state, float32."""
-        assert cond.tokens is not None
-        return self.worth(cond.tokens).float().log_softmax(-1)
-
-    def worths(self, cond: Cond) -> Float[Tensor, "b m"]:
-        assert cond.tokens_mask is not None
-        p = self.log_p(cond).detach().exp()[..., PAD + 1 :]
-        before = F.pad(p, (0, 0, 1, 0))[:, :-1]
-        return (p * (1 - before)).sum(-1).masked_fill(~cond.tokens_mask, 0.0) * self.log_gain.exp()
-
-    def ctc(self, cond: Cond, ids: Int[Tensor, "b n"], mask: Mask) -> Tensor:
-        """−log P(transcript) a token, the mean over the items whose states are enough for it."""
-        assert cond.tokens_mask is not None
-        states, tokens = cond.tokens_mask.sum(1), mask.sum(1)
-        return F.ctc_loss(self.log_p(cond).transpose(0, 1), ids, states, tokens, blank=PAD, zero_infinity=True)

@@ -3,7 +3,8 @@
     python -m fm_audio.evaluation.transcripts MODEL manifest.jsonl --steps 1 2 4 8 16
 
 Both texts are normalised as for the judges of speech (`fm_audio.evaluation.normalise`). A row of one step is always there: it
-decides each letter by itself.
+decides each letter by itself. So is, where the model has it, a row of 0 steps: what connectionist temporal classification hears
+off the same states without the flow, which the flow must better to be worth its time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fm_audio.checkpoint import load_model
 from fm_audio.evaluation.clips import Line, manifest_lines
 from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, SentenceScore, rate_interval, score_sentence, timed
+from fm_audio.tasks.alignment_writer import AlignmentWriter
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.transcription import Transcript, TranscriptRequest
@@ -31,7 +33,7 @@ from fm_audio.types import FmAudioError
 
 @dataclass(frozen=True)
 class Row:
-    """What one number of steps comes to; `seconds` of listening a second of sound, all recordings in batches."""
+    """What one number of steps comes to, 0 being greedy CTC; `seconds` of listening a second of sound, all in batches."""
 
     steps: int
     temperature: float
@@ -48,14 +50,20 @@ class Row:
 
 
 def measure(model: SpeechToText, lines: Sequence[Line], steps: Sequence[int], temperature: float, language: str) -> list[Row]:
-    """A row for each number of steps, one step among them. Raises FmAudioError for lines without a text."""
+    """A row for each number of steps, one step among them; of models with ctc also of none.
+
+    Raises FmAudioError for lines without a text.
+    """
     bare = next((line for line in lines if not line.text), None)
     if bare is not None:
         raise FmAudioError(f"manifest, line {bare.number}: has no text to compare with; give one")
     requests = [TranscriptRequest(load_audio(line.path, model.spec.sample_rate), i) for i, line in enumerate(lines)]
     long = sum(r.audio.seconds for r in requests)
     rows = []
-    for count in sorted({1, *steps}):
+    if isinstance(model.writer, AlignmentWriter):
+        heard, seconds = timed(lambda: model.greedy(requests))
+        rows.append(_row(0, 0.0, lines, heard, seconds / long, language))
+    for count in sorted({1, *steps} - {0}):
         sampling = model.default_sampling().changed(steps=count, temperature=temperature)
         heard, seconds = timed(lambda s=sampling: model.generate(requests, s))  # type: ignore[misc]
         rows.append(_row(count, temperature, lines, heard, seconds / long, language))
@@ -99,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("steps  forwards  character error %      word error %           s a second")
     for row in rows:
         c, w = (f"{100 * i.value:5.1f} [{100 * i.low:5.1f}, {100 * i.high:5.1f}]" for i in (row.characters, row.words))
-        print(f"{row.steps:5}  {row.forwards:8.1f}  {c}  {w}  {row.seconds:.3f}")
+        print(f"{row.steps or 'CTC':>5}  {row.forwards:8.1f}  {c}  {w}  {row.seconds:.3f}")
     return 0
 
 

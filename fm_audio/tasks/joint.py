@@ -130,8 +130,9 @@ class Joint(nn.Module):
             )  # fmt: skip
         if "listening" in directions:
             self.listening = SpeechToText(
-                spec, Spelled(target), View(backbone, speaker_width), channels, states_width, speech_layers, speech_heads,
-                speech_frames_per_token, dropout=dropout, path=path, port=self.port, ctc=ctc, perturb=perturb, masking=masking,
+                spec, Spelled(target), View(backbone, speaker_width, states_width if ctc else 0), channels, states_width,
+                speech_layers, speech_heads, speech_frames_per_token, dropout=dropout, path=path, port=self.port, ctc=ctc,
+                perturb=perturb, masking=masking,
             )  # fmt: skip
         if "writing" in directions:
             self.writing = TextToText(

@@ -1,10 +1,10 @@
 """Speech to text by flow: log-mel → states, noise → token embeddings → letters or subwords.
 
-    loss = that of `TextWriter`, told the states of the recording   +   ctc · −log P(transcript | states) / its length
+    ctc > 0     a symbol or none for each state, in its place (`AlignmentWriter`), beside connectionist temporal classification
+    ctc = 0     a canvas of tokens that attends to the states (`TextWriter`), as in text to text
 
-The head, the port and the way to decide on tokens are those of text to text; only what reads the source is another. Connectionist
-temporal classification (Graves et al. 2006) makes states of speech say early which letters lie where, beside attention as in
-Watanabe et al. 2017, "Hybrid CTC/attention architecture". Where it hears letters begin, their places lie (`firing.Spelling`).
+The head, the port and the way to decide on tokens are those of text to text; only what reads the source is another. In place a
+model of few hours of speech learns most; a canvas needs far more, and can write what is not said in that order.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.spelled import Spelled
-from fm_audio.encoders.firing import Firing, Spelling
+from fm_audio.encoders.firing import Firing
 from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.flow.path import Path
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw
+from fm_audio.tasks.alignment_writer import AlignmentWriter
 from fm_audio.tasks.groups import groups
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding
 from fm_audio.tasks.text_writer import TextWriter
@@ -35,11 +36,12 @@ GROUP_FRAMES = 8192  # padded frames that are heard together
 
 
 class SpeechToText(nn.Module):
-    """`backbone` (a `types.Backbone`) attends to `speech_width` wide tokens. `frontend` says what is written, in which letters.
+    """`frontend` says what is written, in which letters. `backbone` (a `types.Backbone`) attends to no tokens; with ctc 0 to
+    tokens of `speech_width`.
 
-    speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`. ctc: the weight of that loss, often 0.3;
-    with 0 places lie by sums that are learnt with the rest. `perturb` makes new voices of the clips of a batch, and `masking`
-    takes parts away, in training only. The others are those of `TextWriter`; a transcript runs as its recording does.
+    speech_*: size of the encoder, `frames_per_token` and `kernel` as in `SpeechEncoder`; with ctc 1 or 2 frames, as every letter
+    needs a state. ctc: the weight of that loss, often 0.3. `perturb` makes new voices of the clips of a batch, and `masking`
+    takes parts away, in training only. The others are those of the writer; `pads` matters with ctc 0 alone.
     `listener`: a frozen speech encoder, the same as the data's, whose states are read instead of mels (one or two a token); it
     hears recordings as they are, neither perturbed nor masked.
     """
@@ -73,27 +75,26 @@ class SpeechToText(nn.Module):
         super().__init__()
         if not ctc >= 0.0:
             raise FmAudioError(f"ctc is {ctc}; give the weight of that loss, 0 or more, often 0.3")
-        self.spec, self.frontend, self.ctc = spec, frontend, ctc
+        self.spec, self.frontend = spec, frontend
         self.perturb, self.masking, self.listener = perturb, masking, listener
         if listener is not None and (perturb is not None or masking is not None):
             raise FmAudioError(f"{listener.model} listens to samples: leave perturb and masking out, which change mels")
         read = listener.channels if listener else spec.bands
         self.encoder = SpeechEncoder(read, speech_width, speech_layers, speech_heads, frames_per_token, kernel, dropout=dropout)
-        longest, symbols = frontend.target.longest, len(frontend.symbols)
-        firing = Spelling(longest, speech_width, symbols) if ctc else Firing(longest, speech_width)
-        self.writer = TextWriter(
-            frontend.target, backbone, speech_width, channels, condition_drop, pads, prediction, evidence, label_smoothing,
-            self_conditioning, time_law, path, port, firing,
-        )  # fmt: skip
+        port_of = (prediction, evidence, label_smoothing, self_conditioning, time_law, path, port)
+        self.writer: AlignmentWriter | TextWriter
+        if ctc:
+            self.writer = AlignmentWriter(
+                frontend.target, backbone, speech_width, channels, condition_drop, *port_of, ctc=ctc
+            )  # fmt: skip
+        else:
+            firing = Firing(frontend.target.longest, speech_width)
+            self.writer = TextWriter(frontend.target, backbone, speech_width, channels, condition_drop, pads, *port_of, firing)
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Scalars "loss" (what to minimise) and its parts "flow", "length" and "ctc"; the batch's symbols are its transcripts."""
+        """Scalars "loss" (what to minimise) and its parts, "flow" and "ctc" or "length"; a batch's symbols are transcripts."""
         cond = self.encoder(*self._given(batch, generator))
-        parts = self.writer.loss(cond, batch.symbols, batch.symbols_mask, generator)
-        if not isinstance(self.writer.lengths, Spelling):
-            return parts
-        ctc = self.writer.lengths.ctc(cond, batch.symbols, batch.symbols_mask)
-        return {**parts, "loss": parts["loss"] + self.ctc * ctc, "ctc": ctc}
+        return self.writer.loss(cond, batch.symbols, batch.symbols_mask, generator)
 
     def _given(self, batch: SpeechBatch, generator: torch.Generator | None) -> tuple[Frames, Mask]:
         """What the encoder reads of a batch, and where it is."""
@@ -126,12 +127,27 @@ class SpeechToText(nn.Module):
 
         Long recordings are heard in pieces, cut where they are quiet. Raises FmAudioError where nobody speaks.
         """
+        return self._by_pieces(requests, lambda cond, seeds: self.writer.write(cond, seeds, sampling, decoding), progress)
+
+    @torch.inference_mode()
+    def greedy(self, requests: Sequence[TranscriptRequest]) -> list[Transcript]:
+        """What connectionist temporal classification hears by itself, without the flow: to compare with. Needs ctc above 0."""
+        writer = self.writer
+        if not isinstance(writer, AlignmentWriter):
+            raise FmAudioError("greedy: this model was trained without ctc; use generate")
+        return self._by_pieces(requests, lambda cond, _: writer.greedy(cond))
+
+    def _by_pieces(
+        self,
+        requests: Sequence[TranscriptRequest],
+        write: Callable[[Cond, list[int]], list[GeneratedText]],
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Transcript]:
         pieces = [(i, start, piece) for i, r in enumerate(requests) for start, piece in pieces_of(r.audio)]
         mels = [self._read(piece) for _, _, piece in pieces]
         heard: dict[int, GeneratedText] = {}
         for group in groups([len(mel) for mel in mels], GROUP_FRAMES):
-            seeds = [requests[pieces[k][0]].seed for k in group]
-            made = self.writer.write(self._heard([mels[k] for k in group]), seeds, sampling, decoding)
+            made = write(self._heard([mels[k] for k in group]), [requests[pieces[k][0]].seed for k in group])
             heard.update(zip(group, made, strict=True))
             if progress is not None:
                 progress(len(heard) / len(pieces))

@@ -26,7 +26,7 @@ from fm_audio.flow.time_law import TimeLaw, Undecided
 from fm_audio.flow.token_port import TokenPort
 from fm_audio.tasks.groups import groups
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest, Try, decided, seeds_of
-from fm_audio.tasks.text_writer import GROUP_TOKENS, require_samples_differ
+from fm_audio.tasks.text_writer import GROUP_TOKENS, require_guidance_was_trained, require_samples_differ
 from fm_audio.types import Cond, FmAudioError, length_mask
 
 
@@ -102,8 +102,7 @@ class TextInPlace(nn.Module):
         require_samples_differ(sampling, decoding)
         if decoding.length != "predicted" or decoding.candidates > 1:
             raise FmAudioError("decoding: this model's answers are as long as their source; leave length and candidates alone")
-        if sampling.guidance != 1.0 and not self.condition_drop:
-            raise FmAudioError(f"sampling: guidance is {sampling.guidance}, and this model always had a source; leave it at 1")
+        require_guidance_was_trained(sampling, self.condition_drop)
         if any(r.text is None for r in requests):
             raise FmAudioError("text: this model always had a source and cannot write freely; give a text")
         ids = [self.source.encode(r.text) for r in requests]  # type: ignore[arg-type]

@@ -128,11 +128,7 @@ class TextWriter(nn.Module):
             return []
         sampling, decoding = sampling or self.default_sampling(), decoding or self.default_decoding()
         require_samples_differ(sampling, decoding)
-        if sampling.guidance != 1.0 and not self.condition_drop:
-            raise FmAudioError(
-                f"sampling: guidance is {sampling.guidance}, and this model was not trained without its source "
-                "(condition_drop 0); leave guidance at 1"
-            )
+        require_guidance_was_trained(sampling, self.condition_drop)
         drafts = [d for i, seed in enumerate(seeds) for d in self._drafts(i, seed, conds.rows(slice(i, i + 1)), decoding)]
         tries: dict[int, Try] = {}
         for group in groups([d.tokens + 1 for d in drafts], GROUP_TOKENS):
@@ -177,6 +173,15 @@ def require_samples_differ(sampling: Sampling, decoding: TextDecoding) -> None:
     if decoding.samples > 1 and sampling.temperature == 0.0:
         raise FmAudioError(
             f"decoding: {decoding.samples} samples at temperature 0 are all the same; raise the temperature, or take 1 sample"
+        )
+
+
+def require_guidance_was_trained(sampling: Sampling, condition_drop: float) -> None:
+    """Raises FmAudioError for guidance of a model that always had its source."""
+    if sampling.guidance != 1.0 and not condition_drop:
+        raise FmAudioError(
+            f"sampling: guidance is {sampling.guidance}, and this model was not trained without its source "
+            "(condition_drop 0); leave guidance at 1"
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -321,7 +322,7 @@ def joint() -> Joint:
     net = DiT(WIDTH, 2, 2, 4, 12, position_kernel=0)
     made = Joint(
         listening.SPEC, Arpabet(), ALPHABET, LettersAndPhones("abcdefg", 9), net, ["a", "b"], 4, 12, 8, WIDTH, 1, 2,
-        frames_width=6, speech_layers=1, speech_heads=2, source_layers=1, source_heads=2,
+        frames_width=6, speech_layers=1, speech_heads=2, source_layers=1, source_heads=2, ctc=0.3,
     )  # fmt: skip
     nn.init.constant_(made.speech.text.durations.out.bias, 1.0)
     return made
@@ -431,7 +432,12 @@ CASES: dict[str, Case] = {
     "read phones": Case(listening.reader, listening.mels, listening.read, torch.float32, by("mel"), 0.3),
     "heard mels": Case(listening.encoder, listening.mels, listening.encoded, torch.float32, by("mel"), 0.3),
     "heard speech": Case(
-        listening.listener, listening.recordings, listening.listens, length=lambda r: len(r.audio.samples), amount=0.3
+        partial(listening.listener, 0.0), listening.recordings, listening.listens, length=lambda r: len(r.audio.samples),
+        amount=0.3,
+    ),
+    "heard speech in place": Case(
+        partial(listening.listener, 0.3), listening.recordings, listening.listens, length=lambda r: len(r.audio.samples),
+        amount=0.3,
     ),
     "joint, speaking": task(
         joint, of_part("speech", spoken(GUIDED)), lambda: REQUESTS, lambda request: len(request.text)

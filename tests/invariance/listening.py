@@ -35,9 +35,9 @@ def recordings() -> list[TranscriptRequest]:
     return made
 
 
-def listener() -> SpeechToText:
-    net = DiT(16, 2, 2, tokens_width=WIDTH, position_kernel=0)
-    return SpeechToText(SPEC, Spelled(Letters("abc", longest=7)), net, 8, WIDTH, 1, 2, frames_per_token=3, kernel=3, ctc=0.3)
+def listener(ctc: float) -> SpeechToText:
+    net = DiT(16, 2, 2, tokens_width=0 if ctc else WIDTH, position_kernel=0)
+    return SpeechToText(SPEC, Spelled(Letters("abc", longest=7)), net, 8, WIDTH, 1, 2, frames_per_token=3, kernel=3, ctc=ctc)
 
 
 def listens(net: SpeechToText, items: Sequence[TranscriptRequest], padding: int) -> list[tuple[Tensor, ...]]:

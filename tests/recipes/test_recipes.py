@@ -276,7 +276,7 @@ def test_a_listening_recipe_builds_at_its_size_and_learns_at_a_small_one(name: s
     assert told is not None and abs(millions - float(told[1])) <= (0.05 if "." in told[1] else 0.5), millions
     small = {"speech_width": 16, "speech_layers": 1, "speech_heads": 2, "channels": 8}
     node["init_args"] |= small
-    node["init_args"]["backbone"]["init_args"] |= {"width": 16, "layers": 1, "heads": 2, "tokens_width": 16}
+    node["init_args"]["backbone"]["init_args"] |= {"width": 16, "layers": 1, "heads": 2}
     task: Any = instantiate(node)
     cuts = str(smoke_data / "data/smoke/cuts.jsonl.gz")
     data = SpeechDataModule([cuts], [], task.spec, task.frontend, 8)

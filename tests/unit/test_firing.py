@@ -7,7 +7,7 @@ import torch
 
 from fm_audio.backbones.dit import DiT
 from fm_audio.data.text.vocabulary import Letters
-from fm_audio.encoders.firing import Firing, Spelling
+from fm_audio.encoders.firing import Firing
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import Cond, FmAudioError, length_mask
 
@@ -69,21 +69,6 @@ def test_answers_to_nothing_have_a_law_of_their_own() -> None:
     assert not firing.places(dropped, lengths, 6)[1].any()
     firing(dropped, 2)[1, 3].backward()
     assert firing.worth.bias.grad is not None and not firing.worth.bias.grad.any(), "nothing is learnt of sources there"
-
-
-def test_states_that_spell_are_worth_one_where_a_token_begins() -> None:
-    spelling = Spelling(9, 4, 4)
-    with torch.no_grad():
-        spelling.worth.weight.copy_(40 * torch.eye(4))
-        spelling.worth.bias.zero_()
-    row = torch.tensor([[0, 2, 2, 0, 0, 2, 3, 3, 0]])  # blank is 0; the second 2 goes on with the first
-    cond = Cond(tokens=torch.eye(4)[row], tokens_mask=torch.ones(1, 9, dtype=torch.bool))
-    torch.testing.assert_close(spelling.worths(cond), torch.tensor([[0.0, 1, 0, 0, 0, 1, 1, 0, 0]]))
-    assert int(spelling(cond, 1).argmax()) + 1 == 3
-    assert spelling.places(cond, torch.tensor([3]), 5).argmax(-1).tolist() == [[2, 2, 3, 0, 0]]
-    right, wrong = (float(spelling.ctc(cond, torch.tensor([ids]), torch.ones(1, 3, dtype=torch.bool)).detach())
-                    for ids in ([2, 2, 3], [2, 3, 3]))  # fmt: skip
-    assert right < 0.01 < wrong
 
 
 def test_answers_in_the_order_of_their_source_are_soon_learnt() -> None:

@@ -108,7 +108,7 @@ def test_pairs_that_do_not_run_side_by_side_are_refused() -> None:
         ("ababab", None, None, "at most 5"),
         (None, None, None, "cannot write freely"),
         ("ab", Sampling(temperature=0.0), TextDecoding(samples=2), "all the same"),
-        ("ab", Sampling(guidance=2.0), None, "leave it at 1"),
+        ("ab", Sampling(guidance=2.0), None, "leave guidance at 1"),
         ("ab", None, TextDecoding("end"), "as long as their source"),
         ("ab", None, TextDecoding(candidates=2), "as long as their source"),
     ],
