@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from fm_audio.tasks.phone_reader import PhoneReader
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.text_requests import TextDecoding
 from fm_audio.tasks.transcription import TranscriptRequest
+from tests.invariance.case import Case, by
 from tests.invariance.company import padded
 
 RATE, BANDS, WIDTH = 8_000, 10, 12
@@ -73,3 +75,17 @@ def read(net: PhoneReader, items: Sequence[dict[str, Tensor]], padding: int) -> 
     mel, mask = padded([i["mel"] for i in items], padding, float("nan"))
     log_p, seen = net(mel, mask)
     return [(row[keep],) for row, keep in zip(log_p, seen, strict=True)]
+
+
+CASES: dict[str, Case] = {
+    "read phones": Case(reader, mels, read, torch.float32, by("mel"), 0.3),
+    "heard mels": Case(encoder, mels, encoded, torch.float32, by("mel"), 0.3),
+    "heard speech": Case(
+        partial(listener, 0.0), recordings, listens, length=lambda r: len(r.audio.samples),
+        amount=0.3,
+    ),
+    "heard speech in place": Case(
+        partial(listener, 0.3), recordings, listens, length=lambda r: len(r.audio.samples),
+        amount=0.3,
+    ),
+}
