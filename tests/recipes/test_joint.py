@@ -98,8 +98,9 @@ def test_the_real_recipe_builds_at_its_size_and_learns_at_a_small_one(smoke_data
     write_pairs(tmp_path / "pairs.tsv", [Pair("cat", "K AE1 T"), Pair("dog", "D AO1 G")])
     cuts, pairs = [str(smoke_data / "data/smoke/cuts.jsonl.gz")], [str(tmp_path / "pairs.tsv")]
     data = JointDataModule(
-        cuts, cuts, pairs, pairs, task.spec, task.speech.frontend, task.writing.source, task.writing.target, 8, 8
-    )
+        cuts, cuts, pairs, pairs, task.spec, task.speech.frontend, task.writing.source, task.writing.target, 8, 8,
+        pitch=recipe["data"]["init_args"]["pitch"],
+    )  # fmt: skip
     data.setup()
     batch = next(iter(data.train_dataloader()))
     optimizer = torch.optim.AdamW(task.parameters(), 3e-3)
