@@ -21,12 +21,11 @@ from fm_audio.flow.guidance import drop_conditions
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.path import Path
 from fm_audio.flow.sampling import Sampling
-from fm_audio.flow.settling import sample_tokens
 from fm_audio.flow.time_law import TimeLaw, Undecided
 from fm_audio.flow.token_port import TokenPort
-from fm_audio.tasks.groups import groups
-from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, Try, decided, seeds_of
-from fm_audio.tasks.text_writer import GROUP_TOKENS, POSITIONS_WIDTH, require_guidance_was_trained, require_samples_differ
+from fm_audio.tasks.in_place import require_in_place, written_in_place
+from fm_audio.tasks.text_requests import GeneratedText, TextDecoding
+from fm_audio.tasks.text_writer import POSITIONS_WIDTH, trimmed
 from fm_audio.types import Cond, FmAudioError, Mask
 
 
@@ -100,44 +99,21 @@ class AlignmentWriter(nn.Module):
         """
         assert conds.tokens_mask is not None
         sampling, decoding = sampling or self.default_sampling(), decoding or self.default_decoding()
-        require_samples_differ(sampling, decoding)
-        require_guidance_was_trained(sampling, self.condition_drop)
-        if decoding.length != "predicted" or decoding.candidates > 1:
-            raise FmAudioError("decoding: this model writes in place and chooses no length; leave length and candidates alone")
-        sizes = conds.tokens_mask.sum(1).tolist()
-        drafts = [(i, seed) for i, own in enumerate(seeds) for seed in seeds_of(own, decoding.samples)]
-        samples: list[list[Try]] = [[] for _ in seeds]
-        done = 0
-        for group in groups([sizes[i] for i, _ in drafts], GROUP_TOKENS):
-            chosen = sorted(group)
-            for k, made in zip(chosen, self._written([drafts[k] for k in chosen], conds, sampling, decoding), strict=True):
-                samples[drafts[k][0]].append(made)
-            done += len(group)
-            if progress is not None:
-                progress(done / len(drafts))
-        return [decided([[one] for one in of_one], self.target.decode) for of_one in samples]
+        require_in_place(sampling, decoding, self.condition_drop)
+        places = conds.tokens_mask.sum(1).tolist()
+        return written_in_place(
+            self.head, places, lambda rows: self._told(conds, rows), seeds, sampling, decoding, self.target.decode, collapsed,
+            progress,
+        )  # fmt: skip
 
     def greedy(self, conds: Cond) -> list[GeneratedText]:
         """What the states alone spell, without the flow; its log probability is not told (0)."""
         return [GeneratedText(self.target.decode(ids), tuple(ids), 0.0, 0) for ids in self.spelling.greedy(conds)]
 
-    def _written(
-        self, drafts: Sequence[tuple[int, int]], conds: Cond, sampling: Sampling, decoding: TextDecoding
-    ) -> list[Try]:
-        assert conds.tokens is not None and conds.tokens_mask is not None
-        rows = torch.tensor([i for i, _ in drafts], device=conds.tokens.device)
-        m = int(conds.tokens_mask[rows].sum(1).max())
-        own = Cond(tokens=conds.tokens[rows, :m], tokens_mask=conds.tokens_mask[rows, :m])
-        cond, mask = self._placed(own), conds.tokens_mask[rows, :m]
-        settled = sample_tokens(
-            self.head, mask, cond, sampling, [s for _, s in drafts], "text", cond.null(), decoding.patience
-        )  # fmt: skip
-        return [
-            Try(tuple(collapsed(found[keep].tolist())), float(p[keep].mean()), forwards)
-            for found, p, forwards, keep in zip(
-                settled.ids, settled.log_probability, settled.forwards.tolist(), mask, strict=True
-            )
-        ]
+    def _told(self, conds: Cond, rows: list[int]) -> tuple[Cond, Mask]:
+        own = trimmed(conds.rows(torch.tensor(rows, device=self._port.bias.device)))
+        assert own.tokens_mask is not None
+        return self._placed(own), own.tokens_mask
 
     def _placed(self, cond: Cond) -> Cond:
         """States as frames, with how far from the start they are."""

@@ -21,13 +21,11 @@ from fm_audio.flow.guidance import drop_conditions
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.path import Path
 from fm_audio.flow.sampling import Sampling
-from fm_audio.flow.settling import sample_tokens
 from fm_audio.flow.time_law import TimeLaw, Undecided
 from fm_audio.flow.token_port import TokenPort
-from fm_audio.tasks.groups import groups
-from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest, Try, decided, seeds_of
-from fm_audio.tasks.text_writer import GROUP_TOKENS, require_guidance_was_trained, require_samples_differ
-from fm_audio.types import Cond, FmAudioError, length_mask
+from fm_audio.tasks.in_place import require_in_place, written_in_place
+from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
+from fm_audio.types import Cond, FmAudioError, Mask, length_mask
 
 
 class TextInPlace(nn.Module):
@@ -99,43 +97,25 @@ class TextInPlace(nn.Module):
         guidance that was not trained, and ways to choose a length, which is the source's.
         """
         sampling, decoding = sampling or self.default_sampling(), decoding or self.default_decoding()
-        require_samples_differ(sampling, decoding)
-        if decoding.length != "predicted" or decoding.candidates > 1:
-            raise FmAudioError("decoding: this model's answers are as long as their source; leave length and candidates alone")
-        require_guidance_was_trained(sampling, self.condition_drop)
+        require_in_place(sampling, decoding, self.condition_drop)
         if any(r.text is None for r in requests):
             raise FmAudioError("text: this model always had a source and cannot write freely; give a text")
         ids = [self.source.encode(r.text) for r in requests]  # type: ignore[arg-type]
-        drafts = [(i, seed) for i, r in enumerate(requests) for seed in seeds_of(r.seed, decoding.samples)]
-        samples: list[list[Try]] = [[] for _ in requests]
-        done = 0
-        for group in groups([len(ids[i]) for i, _ in drafts], GROUP_TOKENS):
-            chosen = sorted(group)
-            for k, made in zip(chosen, self._written([drafts[k] for k in chosen], ids, sampling, decoding), strict=True):
-                samples[drafts[k][0]].append(made)
-            done += len(group)
-            if progress is not None:
-                progress(done / len(drafts))
-        return [decided([[one] for one in of_one], self.target.decode) for of_one in samples]
+        places, seeds = [len(row) for row in ids], [r.seed for r in requests]
+        return written_in_place(
+            self.head, places, lambda rows: self._told([ids[i] for i in rows]), seeds, sampling, decoding, self.target.decode,
+            progress=progress,
+        )  # fmt: skip
 
     def answers(self, texts: Sequence[str]) -> list[str]:
         """What the model says to each text, as by default."""
         return [made.text for made in self.generate([TextRequest(text) for text in texts])]
 
-    def _written(
-        self, drafts: Sequence[tuple[int, int]], ids: Sequence[Sequence[int]], sampling: Sampling, decoding: TextDecoding
-    ) -> list[Try]:
+    def _told(self, sources: Sequence[Sequence[int]]) -> tuple[Cond, Mask]:
         device = self._port.bias.device
-        rows = [torch.tensor(ids[i], device=device) for i, _ in drafts]
+        rows = [torch.tensor(row, device=device) for row in sources]
         mask = length_mask(torch.tensor([len(row) for row in rows], device=device))
-        cond = self._encoded(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask)
-        settled = sample_tokens(self.head, mask, cond, sampling, [s for _, s in drafts], "text", patience=decoding.patience)
-        return [
-            Try(tuple(found[keep].tolist()), float(p[keep].mean()), forwards)
-            for found, p, forwards, keep in zip(
-                settled.ids, settled.log_probability, settled.forwards.tolist(), mask, strict=True
-            )
-        ]
+        return self._encoded(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask), mask
 
     def _encoded(self, ids: Tensor, mask: Tensor) -> Cond:
         return Cond(frames=self.encoder(ids, mask).tokens)

@@ -109,8 +109,8 @@ def test_pairs_that_do_not_run_side_by_side_are_refused() -> None:
         (None, None, None, "cannot write freely"),
         ("ab", Sampling(temperature=0.0), TextDecoding(samples=2), "all the same"),
         ("ab", Sampling(guidance=2.0), None, "leave guidance at 1"),
-        ("ab", None, TextDecoding("end"), "as long as their source"),
-        ("ab", None, TextDecoding(candidates=2), "as long as their source"),
+        ("ab", None, TextDecoding("end"), "chooses no length"),
+        ("ab", None, TextDecoding(candidates=2), "chooses no length"),
     ],
 )
 def test_what_it_cannot_do_is_refused(text: str | None, sampling: Any, decoding: Any, message: str) -> None:
