@@ -99,22 +99,41 @@ def load_into(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     model.load_state_dict(state)
 
 
-def load_parts(model: nn.Module, folder: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
-    """Give parts of a model the weights of a folder's parts, whatever its task is: {"listening.encoder": "encoder"}, ours first.
+def load_parts(model: nn.Module, parts: Mapping[str, str]) -> None:
+    """Give parts of a model the weights of parts of folders, whose tasks may be others: {"listening.encoder": "FOLDER:encoder"}.
 
-    Raises FmAudioError where one of the two has no such part, or where they differ in class, in a size or in the mel contract.
+    Speakers are matched by name and may be appended. Raises FmAudioError where one of the two has no such part, or where they
+    differ in class, in a size, in the mel contract or in what texts are read as.
     """
-    folder = Path(folder)
-    there = load_model(folder)
-    mine, theirs = getattr(model, "spec", None), getattr(there, "spec", None)
-    if mine != theirs:
-        raise FmAudioError(f"{folder}: its spec is {theirs}, here it is {mine}; use the same")
-    for name, source in parts.items():
-        ours, part = _part(model, name, "this model"), _part(there, source, str(folder))
+    there: dict[str, nn.Module] = {}
+    for name, place in parts.items():
+        folder, _, source = place.rpartition(":")
+        if not folder or not source:
+            raise FmAudioError(f"start_parts: {name} begins with {place!r}; give the folder and its part, FOLDER:PART")
+        other = there[folder] = there.get(folder) or load_model(folder)
+        ours, part = _part(model, name, "this model"), _part(other, source, folder)
         if type(ours) is not type(part):
             raise FmAudioError(f"{folder}: its {source} is a {type(part).__name__}, here {name} is a {type(ours).__name__}")
-        _require_matching(folder, ours.state_dict(), part.state_dict())
-        ours.load_state_dict(part.state_dict())
+        _require_same_meaning(folder, model, other, ours)
+        state = part.state_dict()
+        if isinstance(ours, nn.Embedding) and name.endswith("speaker"):
+            rows = _speaker_rows(folder, model, read_config(folder)["model"])
+            state["weight"] = ours.weight.detach().clone().index_copy(0, torch.tensor(rows), state["weight"])
+        _require_matching(Path(folder), ours.state_dict(), state)
+        ours.load_state_dict(state)
+
+
+def _require_same_meaning(folder: str, model: nn.Module, other: nn.Module, part: nn.Module) -> None:
+    """The same mel contract, and where the part has tables of symbols, front-ends and source vocabularies of the same class."""
+    mine, theirs = getattr(model, "spec", None), getattr(other, "spec", None)
+    if mine != theirs:
+        raise FmAudioError(f"{folder}: its spec is {theirs}, here it is {mine}; use the same")
+    if any(isinstance(m, nn.Embedding) for m in part.modules()):
+        for key in ("frontend", "source"):
+            mine, theirs = getattr(model, key, None), getattr(other, key, None)
+            if mine is not None and theirs is not None and type(mine) is not type(theirs):
+                kinds = type(theirs).__name__, type(mine).__name__
+                raise FmAudioError(f"{folder}: its {key} is {kinds[0]}, here it is {kinds[1]}; use the same")
 
 
 def _part(model: nn.Module, name: str, where: str) -> nn.Module:
@@ -125,7 +144,7 @@ def _part(model: nn.Module, name: str, where: str) -> nn.Module:
         raise FmAudioError(f"{where}: has no part {name!r} to begin with; it has {has}") from e
 
 
-def _speaker_rows(folder: Path, model: nn.Module, node: Node) -> list[int]:
+def _speaker_rows(folder: str | Path, model: nn.Module, node: Node) -> list[int]:
     """Where the model keeps each of the folder's speakers; empty when there are none to match."""
     theirs, ours = (node.get("init_args") or {}).get("speakers"), getattr(model, "speakers", None)
     if theirs is None or ours is None:

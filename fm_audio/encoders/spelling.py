@@ -9,6 +9,7 @@ holds until the next begins, so that it matters little to one that learns it at 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -73,20 +74,30 @@ def likeliest_path(
     at = torch.arange(labels.shape[1], device=ids.device)
     may_skip = (at % 2 == 1) & (at > 1) & (labels != F.pad(labels, (2, 0))[:, :-2])  # from the symbol before, over the none
     told = log_p.gather(2, labels[:, None].expand(-1, m, -1)).masked_fill(at > 2 * symbols[:, None, None], -torch.inf)
-    never = torch.tensor(-torch.inf, device=log_p.device)
-    score = told[:, 0].masked_fill(at > 1, -torch.inf)
-    steps = torch.zeros(m, b, labels.shape[1], dtype=torch.int8, device=ids.device)
-    for j in range(1, m):
-        one, two = (F.pad(score, (k, 0), value=-torch.inf)[:, :-k] for k in (1, 2))
-        best, step = torch.stack([score, one, torch.where(may_skip, two, never)]).max(0)
-        real = (j < states)[:, None]
-        score = torch.where(real, best + told[:, j], score)
-        steps[j] = torch.where(real, step, 0).to(torch.int8)
-    last = torch.stack([2 * symbols - 1, 2 * symbols])
-    ends, which = score.gather(1, last.mT).max(1)
-    place = last.gather(0, which[None])[0]
-    path = torch.empty(b, m, dtype=torch.long, device=ids.device)
+    real = torch.arange(m, device=states.device)[:, None] < states
+    score, steps = _forward(told.transpose(0, 1).cpu().numpy(), real.cpu().numpy(), may_skip.cpu().numpy())
+    last = torch.stack([2 * symbols - 1, 2 * symbols]).cpu().numpy()
+    ends = np.take_along_axis(score, last.T, 1)
+    place = np.take_along_axis(last, ends.argmax(1)[None], 0)[0]
+    path = np.empty((m, b), dtype=np.int64)
     for j in range(m - 1, -1, -1):
-        path[:, j] = place
-        place = place - steps[j].gather(1, place[:, None])[:, 0]
-    return path, ends > -torch.inf
+        path[j] = place
+        place = place - steps[j, np.arange(b), place]
+    return torch.from_numpy(path.T).to(log_p.device), torch.from_numpy(ends.max(1) > -np.inf).to(log_p.device)
+
+
+def _forward(told: np.ndarray, real: np.ndarray, may_skip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (m b k) of each place at each state, which states are real (m b), which places may be reached over the one before
+    (b k) -> the best score of a path to each place (b k), and by how many places it moved there at each state (m b k)."""
+    m, b, k = told.shape
+    best = np.full((b, k + 2), -np.inf, dtype=told.dtype)  # two columns stand before the first place
+    stay, one, two = best[:, 2:], best[:, 1:-1], best[:, :-2]
+    stay[:, :2] = told[0, :, :2]
+    over, steps = np.where(may_skip, 0.0, -np.inf).astype(told.dtype), np.zeros((m, b, k), dtype=np.int8)
+    for j in range(1, m):
+        skipped, moved = two + over, one > stay
+        longer = np.maximum(stay, one)
+        jumped = skipped > longer
+        np.copyto(steps[j], np.where(jumped, 2, moved), where=real[j, :, None], casting="same_kind")
+        np.copyto(stay, np.maximum(longer, skipped) + told[j], where=real[j, :, None])
+    return stay, steps

@@ -32,8 +32,8 @@ from fm_audio.flow.token_port import TokenPort
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.tasks.speech_to_text import SpeechToText
+from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_requests import TextRequest
-from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.tasks.text_writer import POSITIONS_WIDTH
 from fm_audio.tasks.transcription import TranscriptRequest
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, Times
@@ -45,34 +45,31 @@ LARGEST_SCALE = 3.0  # of |s|: a learned weight stays within e^-3 and e^3, about
 class View(nn.Module):
     """The shared backbone as one direction sees it: a `types.Backbone` with a modality vector of its own.
 
-    The vector (vector_width) joins `cond.vector`, or stands in its place where the direction has none. A direction without tokens
-    to attend to has `tokens_width`, and a learned token for the backbone to look at; others leave it at 0.
+    The vector (vector_width) joins `cond.vector`, or stands in its place where the direction has none. It begins at zero, so that
+    a backbone that speaks already goes on as it did.
     """
 
-    def __init__(self, backbone: nn.Module, vector_width: int, tokens_width: int = 0) -> None:
+    def __init__(self, backbone: nn.Module, vector_width: int) -> None:
         super().__init__()
         self.width: int = backbone.width  # type: ignore[assignment]
         self.backbone = backbone
-        self.modality = nn.Parameter(torch.randn(vector_width))
-        self.nothing = nn.Parameter(torch.randn(tokens_width)) if tokens_width else None
+        self.modality = nn.Parameter(torch.zeros(vector_width))
 
     def forward(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames:
         vector = self.modality.expand(len(h), -1)
-        cond = replace(cond, vector=vector if cond.vector is None else cond.vector + vector)
-        if self.nothing is not None:
-            tokens = self.nothing.expand(len(h), 1, -1)
-            cond = replace(cond, tokens=tokens, tokens_mask=torch.ones_like(tokens[..., 0], dtype=torch.bool))
-        return self.backbone(h, t, mask, cond)
+        return self.backbone(h, t, mask, replace(cond, vector=vector if cond.vector is None else cond.vector + vector))
 
 
 class Joint(nn.Module):
-    """`backbone` (a `types.Backbone`) has `speaker_width` as its vector width and attends to tokens of `states_width`.
+    """`backbone` (a `types.Backbone`) has `speaker_width` as its vector width and attends to no tokens.
 
+    Listening and writing both are in place: a symbol or none for each state of speech (`SpeechToText` with `ctc`), one for each
+    token of the source (`TextInPlace`), so that what the port is told is the same as of a mel: frames.
     frontend: what is spoken, in symbols; source, target: what texts are asked and written in. Transcripts and answers are written
     in `target` both, so it must know the letters of the one and the symbols of the other (`LettersAndPhones`).
-    text_*, frames_*, durations_width, pitch, time_law: of speaking, as in `AlignedTTS`. speech_*: of the encoder that listens,
-    source_*: of the one that reads, both `states_width` wide. condition_drop: of speaking and answering.
-    ctc, perturb, masking: of listening, as in `SpeechToText`.
+    text_*, frames_*, durations_width, condition_drop, pitch, time_law: of speaking, as in `AlignedTTS`. speech_*: of the encoder
+    that listens, source_*: of the one that reads, both `states_width` wide. ctc, perturb, masking: of listening, as in
+    `SpeechToText`.
     scales: what the losses of speech, listening and writing are multiplied with, at first where `learned_scales`, else always.
     directions: those that are learnt, of "speech", "listening" and "writing"; with one, a specialist of the same sizes.
     """
@@ -97,7 +94,7 @@ class Joint(nn.Module):
         pitch: bool = False,
         speech_layers: int = 6,
         speech_heads: int = 4,
-        speech_frames_per_token: int = 4,
+        speech_frames_per_token: int = 2,
         source_layers: int = 2,
         source_heads: int = 4,
         dropout: float = 0.1,
@@ -107,7 +104,7 @@ class Joint(nn.Module):
         directions: tuple[str, ...] = tuple(DIRECTIONS),
         time_law: TimeLaw | None = None,
         path: Path | None = None,
-        ctc: float = 0.0,
+        ctc: float = 0.5,
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
     ) -> None:
@@ -116,6 +113,8 @@ class Joint(nn.Module):
             raise FmAudioError(f"directions are {list(directions)}; give one or more of {', '.join(DIRECTIONS)}")
         if len(scales) != len(DIRECTIONS) or not all(abs(math.log(max(s, 1e-9))) < LARGEST_SCALE for s in scales):
             raise FmAudioError(f"scales are {list(scales)}; give three numbers above 0.05 and below 20, often 1")
+        if not ctc > 0.0:
+            raise FmAudioError(f"ctc is {ctc}; listening is in place here, which needs a weight above 0, often 0.5")
         self.spec, self.frontend, self.source, self.target = spec, frontend, source, target
         self.directions = [name for name in DIRECTIONS if name in directions]
         self.backbone = backbone  # first, so that a state has it under this name
@@ -124,20 +123,20 @@ class Joint(nn.Module):
             self.port = TokenPort(len(target.symbols), channels, int(backbone.width), told)  # type: ignore[arg-type]
         if "speech" in directions:
             self.speech = AlignedTTS(
-                spec, frontend, View(backbone, speaker_width, states_width), speakers, speaker_width, text_width, text_layers,
+                spec, frontend, View(backbone, speaker_width), speakers, speaker_width, text_width, text_layers,
                 text_heads, frames_width, frames_per_token, dropout, condition_drop, pitch=pitch, durations_width=durations_width,
                 time_law=time_law, path=path,
             )  # fmt: skip
         if "listening" in directions:
             self.listening = SpeechToText(
-                spec, Spelled(target), View(backbone, speaker_width, states_width if ctc else 0), channels, states_width,
+                spec, Spelled(target), View(backbone, speaker_width), channels, states_width,
                 speech_layers, speech_heads, speech_frames_per_token, dropout=dropout, path=path, port=self.port, ctc=ctc,
                 perturb=perturb, masking=masking,
             )  # fmt: skip
         if "writing" in directions:
-            self.writing = TextToText(
+            self.writing = TextInPlace(
                 source, target, View(backbone, speaker_width), channels, states_width, source_layers, source_heads, dropout,
-                condition_drop, path=path, port=self.port, firing=True,
+                path=path, port=self.port,
             )  # fmt: skip
         self.fixed_scales = [scale for name, scale in zip(DIRECTIONS, scales, strict=True) if name in directions]
         self.log_scales: nn.Parameter | None = None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fm_audio.data.batches import TextBatch
 from fm_audio.data.text.vocabulary import Vocabulary
-from fm_audio.encoders.tokens import TokenEncoder
+from fm_audio.encoders.tokens import TokenEncoder, with_positions
 from fm_audio.flow.guidance import drop_conditions
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.path import Path
@@ -25,13 +25,15 @@ from fm_audio.flow.time_law import TimeLaw, Undecided
 from fm_audio.flow.token_port import TokenPort
 from fm_audio.tasks.in_place import require_in_place, written_in_place
 from fm_audio.tasks.text_requests import GeneratedText, TextDecoding, TextRequest
+from fm_audio.tasks.text_writer import POSITIONS_WIDTH
 from fm_audio.types import Cond, FmAudioError, Mask, length_mask
 
 
 class TextInPlace(nn.Module):
     """`backbone` (a `types.Backbone`) attends to no tokens: the source's states, `text_width` wide, come in as its frames.
 
-    The arguments are those of `TextToText`. Both vocabularies must give a pair the same number of ids.
+    The arguments are those of `TextToText`. Both vocabularies must give a pair the same number of ids. A `port` that is shared
+    with an `AlignmentWriter` is told as there how far from the start each place is, too.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class TextInPlace(nn.Module):
         self_conditioning: float = 0.0,
         time_law: TimeLaw | None = None,
         path: Path | None = None,
+        port: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= condition_drop < 1.0:
@@ -58,7 +61,8 @@ class TextInPlace(nn.Module):
         self.source, self.target, self.condition_drop = source, target, condition_drop
         self.encoder = TokenEncoder(len(source.symbols), text_width, text_layers, text_heads, dropout=dropout)
         tokens = len(target.symbols)
-        port = TokenPort(
+        self.placed = port is not None
+        port = port or TokenPort(
             tokens, channels, backbone.width, text_width, prediction, evidence, label_smoothing, self_conditioning  # type: ignore[arg-type]
         )  # fmt: skip
         self.head = FlowHead(backbone, {"text": port}, path, time_law=time_law or Undecided(tokens, channels))
@@ -118,7 +122,8 @@ class TextInPlace(nn.Module):
         return self._encoded(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask), mask
 
     def _encoded(self, ids: Tensor, mask: Tensor) -> Cond:
-        return Cond(frames=self.encoder(ids, mask).tokens)
+        cond = Cond(frames=self.encoder(ids, mask).tokens)
+        return with_positions(cond, ids.shape[1], POSITIONS_WIDTH, len(ids), ids.device) if self.placed else cond
 
     @property
     def _port(self) -> TokenPort:

@@ -49,7 +49,6 @@ class TextToText(nn.Module):
         time_law: TimeLaw | None = None,
         path: Path | None = None,
         states: bool = False,
-        port: nn.Module | None = None,
         firing: bool = False,
     ) -> None:
         super().__init__()
@@ -61,7 +60,7 @@ class TextToText(nn.Module):
         else:
             self.writer = TextWriter(
                 target, backbone, width, channels, condition_drop, pads, prediction, evidence, label_smoothing, self_conditioning,
-                time_law, path, port, firing,
+                time_law, path, None, firing,
             )  # fmt: skip
 
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ def fitted(folder: Path, smoke_data: Path, *steps: str) -> Path:
 
     (folder / "data").mkdir(parents=True)
     (folder / "data/smoke").symlink_to(smoke_data / "data/smoke")
-    prepare([str(folder / "data/short_words"), "--max-letters", "4", "--max-phones", "4"])
+    prepare([str(folder / "data/short_words"), "--in-place", "--max-letters", "4"])
     for until in steps:
         arguments = ["fit", "--config", str(SMOKE), "--trainer.max_steps", until, "--ckpt_path", "last"]
         assert command(arguments, folder) == 0, (folder / "output.txt").read_text()[-3000:]
@@ -78,7 +78,7 @@ def assert_logged(run: Path) -> None:
 
     events = EventAccumulator(str(run), size_guidance={"images": 0, "scalars": 0}).Reload()
     wanted = {f"{stage}/{name}" for stage in ("train", "validation") for name in DIRECTIONS}
-    wanted |= {"train/speech_flow", "train/writing_length", "train/listening_scale", "validation/loss"}
+    wanted |= {"train/speech_flow", "train/listening_ctc", "train/listening_scale", "validation/loss"}
     assert wanted <= set(events.Tags()["scalars"]) and "mel/sentence0" in events.Tags()["images"]
 
 
@@ -93,7 +93,7 @@ def test_the_real_recipe_builds_at_its_size_and_learns_at_a_small_one(smoke_data
     assert told is not None and abs(millions - float(told[1])) <= 0.05, millions
     node["init_args"] |= {"speakers": ["tone0", "tone1"], "states_width": 16, "text_width": 16, "text_layers": 1, "channels": 8}
     node["init_args"] |= {"speech_layers": 1, "source_layers": 1, "durations_width": 16, "frames_width": 16}
-    node["init_args"]["backbone"]["init_args"] |= {"width": 16, "layers": 1, "heads": 2, "tokens_width": 16}
+    node["init_args"]["backbone"]["init_args"] |= {"width": 16, "layers": 1, "heads": 2}
     task: Any = instantiate(node)
     write_pairs(tmp_path / "pairs.tsv", [Pair("cat", "K AE1 T"), Pair("dog", "D AO1 G")])
     cuts, pairs = [str(smoke_data / "data/smoke/cuts.jsonl.gz")], [str(tmp_path / "pairs.tsv")]

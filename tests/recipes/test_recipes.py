@@ -293,7 +293,10 @@ def test_a_listening_recipe_builds_at_its_size_and_learns_at_a_small_one(name: s
     assert losses[-1] < losses[0]
 
 
-WRITING = ("pronunciation", "pronunciation_in_place", "pronunciation_autoregressive", "modernising", "phrases")
+WRITING = (
+    "pronunciation", "pronunciation_in_place", "pronunciation_autoregressive", "modernising", "modernising_autoregressive",
+    "phrases",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRITING)
@@ -315,7 +318,7 @@ def test_a_text_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, t
     millions = sum(p.numel() for p in instantiate(node).parameters()) / 1e6
     told = re.search(r"(\d\.\d) M parameters", text)
     assert told is not None and abs(millions - float(told[1])) < (
-        0.4 if name == "modernising" else 0.06
+        0.6 if name.startswith("modernising") else 0.06
     )  # its pieces are fewer here
     small: Any = instantiate(shrunk(node))
     spoken = name.startswith("pronunciation")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -216,7 +217,7 @@ def test_a_part_may_begin_with_what_another_task_learnt(tmp_path: Path) -> None:
     save_model(tmp_path, reads, reader.state_dict())
     model = instantiate(listens)
     before = copy.deepcopy(model.writer.state_dict())
-    module = FlowModule(model, 10, start_from=str(tmp_path), start_parts={"encoder": "encoder"})
+    module = FlowModule(model, 10, start_parts={"encoder": f"{tmp_path}:encoder"})
     assert all(torch.equal(value, reader.encoder.state_dict()[key]) for key, value in module.task.encoder.state_dict().items())
     assert all(torch.equal(value, before[key]) for key, value in model.writer.state_dict().items())
 
@@ -226,13 +227,42 @@ def test_a_part_may_begin_with_what_another_task_learnt(tmp_path: Path) -> None:
     ):
         with pytest.raises(FmAudioError, match=message):
             other = instantiate({**listens, "init_args": {**listens["init_args"], key: value}})
-            load_parts(other, tmp_path, {"encoder": "encoder"})
+            load_parts(other, {"encoder": f"{tmp_path}:encoder"})
     with pytest.raises(FmAudioError, match="has no part 'writer' to begin with; it has encoder, out"):
-        load_parts(model, tmp_path, {"writer": "writer"})
+        load_parts(model, {"writer": f"{tmp_path}:writer"})
     with pytest.raises(FmAudioError, match="its out is a Linear, here writer is a TextWriter"):
-        load_parts(model, tmp_path, {"writer": "out"})
-    with pytest.raises(FmAudioError, match="give start_from too"):
+        load_parts(model, {"writer": f"{tmp_path}:out"})
+    with pytest.raises(FmAudioError, match="FOLDER:PART"):
         FlowModule(model, 10, start_parts={"encoder": "encoder"})
+
+
+def test_parts_that_speak_know_their_speakers_and_symbols(tmp_path: Path) -> None:
+    """A model of more speakers, in another order, begins with the speakers of a folder; another front-end is refused."""
+    from fm_audio.tasks.aligned_tts import AlignedTTS
+
+    def speaks(speakers: list[str], frontend: str = "arpabet.Arpabet") -> dict[str, Any]:
+        net = {"width": 8, "layers": 1, "heads": 2, "vector_width": 4, "position_kernel": 0}
+        return {
+            "class_path": "fm_audio.tasks.aligned_tts.AlignedTTS",
+            "init_args": {
+                "spec": {"sample_rate": 8000, "n_fft": 256, "hop_samples": 128, "window_samples": 256, "bands": 10},
+                "frontend": {"class_path": f"fm_audio.data.text.{frontend}"},
+                "backbone": {"class_path": "fm_audio.backbones.dit.DiT", "init_args": net},
+                "speakers": speakers, "speaker_width": 4, "text_width": 8, "text_layers": 1, "text_heads": 2, "frames_width": 4,
+            },
+        }  # fmt: skip
+
+    old: AlignedTTS = instantiate(speaks(["anna", "bert"]))
+    save_model(tmp_path, speaks(["anna", "bert"]), old.state_dict())
+    new: AlignedTTS = instantiate(speaks(["carl", "bert", "anna"]))
+    carl = new.speaker.weight[0].clone()
+    load_parts(new, {"speaker": f"{tmp_path}:speaker", "head.backbone": f"{tmp_path}:head.backbone"})
+    assert torch.equal(new.speaker.weight, torch.stack([carl, old.speaker.weight[1], old.speaker.weight[0]]))
+    assert torch.equal(new.head.backbone.last.linear.weight, old.head.backbone.last.linear.weight)  # type: ignore[union-attr]
+    with pytest.raises(FmAudioError, match="its speakers bert are not in the new list"):
+        load_parts(instantiate(speaks(["anna", "carl"])), {"speaker": f"{tmp_path}:speaker"})
+    with pytest.raises(FmAudioError, match="its frontend is Arpabet, here it is Characters; use the same"):
+        load_parts(instantiate(speaks(["anna"], "characters.Characters")), {"text": f"{tmp_path}:text"})
 
 
 def test_a_lightning_checkpoint_gives_its_weights_and_runs_no_code(tmp_path: Path, model: torch.nn.Module) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 from fm_audio.data.text.arpabet import PHONES, stressless
@@ -98,34 +99,6 @@ class Phones(Symbols):
         super().__init__(list(PHONES) if stress else list(dict.fromkeys(map(stressless, PHONES))), longest)
 
 
-class LettersAndPhones:
-    """Letters and CMUdict's phones with stress in one table, for a model that writes both words and how they are said.
-
-    A text all of whose words are phones (`B IH1 T`) is read as phones, any other in lower case as letters (`bit`); it is written
-    back the same way. `B` alone is a phone: write `b` for the letter.
-    """
-
-    def __init__(self, alphabet: str = LOWER_CASE + "' ", longest: int = 200) -> None:
-        self.letters, self.phones = Letters(alphabet, longest), Phones(longest=longest)
-        self.alphabet, self.longest = alphabet, longest
-
-    @cached_property
-    def symbols(self) -> tuple[str, ...]:
-        return (*self.letters.symbols, *PHONES)
-
-    def encode(self, text: str) -> list[int]:
-        words = text.split()
-        if words and all(word in PHONES for word in words):
-            return [i + len(self.alphabet) for i in self.phones.encode(text)]
-        return self.letters.encode(text)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        kept = until_end(ids)
-        first_phone = len(self.letters.symbols)
-        spelled = "".join(self.symbols[i] if i < first_phone else f" {self.symbols[i]} " for i in kept)
-        return " ".join(spelled.split())
-
-
 class Dealt(Symbols):
     """What is dealt to each letter of a word: nothing (`_`), a symbol, or several with `+` between them: `K+S`.
 
@@ -134,6 +107,40 @@ class Dealt(Symbols):
 
     def decode(self, ids: Sequence[int]) -> str:
         return " ".join(self.symbols[i].replace("+", " ") for i in until_end(ids) if self.symbols[i] != NOTHING)
+
+
+class LettersAndPhones:
+    """Letters and phones in one table, for a model that writes both words and how they are said.
+
+    The phones are CMUdict's with stress, or those `dealt` to letters (`Dealt`). A text all of whose words are phones (`B IH1 T`)
+    is read as phones, any other in lower case as letters (`bit`); it is written back the same way. `B` alone is a phone: write
+    `b` for the letter.
+    """
+
+    def __init__(self, alphabet: str = LOWER_CASE + "' ", longest: int = 200, dealt: list[str] | None = None) -> None:
+        self.letters = Letters(alphabet, longest)
+        self.phones: Symbols = Dealt(dealt, longest) if dealt else Phones(longest=longest)
+        _require_distinct("LettersAndPhones", [*alphabet, *self.phones.table])
+        self.alphabet, self.longest, self.dealt = alphabet, longest, dealt
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        return (*self.letters.symbols, *self.phones.table)
+
+    def encode(self, text: str) -> list[int]:
+        words = text.split()
+        if words and all(word in self.phones.table for word in words):
+            return [i + len(self.alphabet) for i in self.phones.encode(text)]
+        return self.letters.encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        kept, first_phone = until_end(ids), len(self.letters.symbols)
+        runs = groupby(kept, lambda i: i < first_phone)
+        spelled = (
+            self.letters.decode(list(run)) if letters else self.phones.decode([i - len(self.alphabet) for i in run])
+            for letters, run in runs
+        )
+        return " ".join(" ".join(spelled).split())
 
 
 class Pieces:

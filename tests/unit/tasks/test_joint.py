@@ -39,11 +39,14 @@ NODE: dict[str, Any] = {
         "spec": SPEC,
         "frontend": {"class_path": "fm_audio.data.text.arpabet.Arpabet"},
         "source": {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"alphabet": "abcdenot", "longest": 6}},
-        "target": {"class_path": "fm_audio.data.text.vocabulary.LettersAndPhones", "init_args": {"longest": 20}},
+        "target": {
+            "class_path": "fm_audio.data.text.vocabulary.LettersAndPhones",
+            "init_args": {"longest": 20, "dealt": ["_", "AA1", "AE1", "B", "D", "EH1", "K", "N", "OW1", "T"]},
+        },
         "backbone": {
             "class_path": "fm_audio.backbones.dit.DiT",
             "init_args": {
-                "width": 32, "layers": 1, "heads": 2, "vector_width": 8, "tokens_width": 16, "feedforward": 2.0,
+                "width": 32, "layers": 1, "heads": 2, "vector_width": 8, "feedforward": 2.0,
                 "position_kernel": 0,
             },
         },
@@ -52,7 +55,7 @@ NODE: dict[str, Any] = {
         "dropout": 0.0,
     },
 }  # fmt: skip
-WORDS = {"bad": "B AE1 D", "cat": "K AE1 T", "dot": "D AA1 T", "ten": "T EH1 N", "note": "N OW1 T", "boat": "B OW1 T"}
+WORDS = {"bad": "B AE1 D", "cat": "K AE1 T", "dot": "D AA1 T", "ten": "T EH1 N", "note": "N OW1 T _", "boat": "B OW1 _ T"}
 HZ = dict(zip("abcdenot", np.geomspace(250, 3000, 8), strict=True))
 
 
@@ -142,7 +145,7 @@ def test_a_task_is_each_of_its_parts() -> None:
 
 def test_what_is_shared_is_there_once() -> None:
     model = make()
-    parts: list[Any] = [model.speech.head, model.listening.writer.head, model.writing.writer.head]
+    parts: list[Any] = [model.speech.head, model.listening.writer.head, model.writing.head]
     assert all(head.backbone.backbone is model.backbone for head in parts)
     assert parts[1].ports["text"] is parts[2].ports["text"] is model.port
     state = model.state_dict()
@@ -185,16 +188,16 @@ def own(model: Joint, direction: str) -> list[nn.Parameter]:
 
 def test_views_differ_by_their_vector() -> None:
     model, _ = learnt()
-    hears, writes = model.listening.writer.head.backbone, model.writing.writer.head.backbone
-    told = Cond(tokens=torch.randn(2, 3, 16), tokens_mask=torch.ones(2, 3).bool())
+    hears, writes = model.listening.writer.head.backbone, model.writing.head.backbone
+    told = Cond()
     h, t, mask = torch.randn(2, 5, 32), torch.rand(2), torch.ones(2, 5).bool()
     assert not torch.allclose(hears(h, t, mask, told), writes(h, t, mask, told), atol=1e-3)
     same = deepcopy(model)
-    same.writing.writer.head.backbone.modality.data = hears.modality  # type: ignore[union-attr]
-    torch.testing.assert_close(same.writing.writer.head.backbone(h, t, mask, told), hears(h, t, mask, told))
+    same.writing.head.backbone.modality.data = hears.modality  # type: ignore[union-attr]
+    torch.testing.assert_close(same.writing.head.backbone(h, t, mask, told), hears(h, t, mask, told))
     says: Any = model.speech.head.backbone
-    nothing, anna = says.nothing.expand(2, 1, -1), torch.randn(2, 8)
-    wanted = model.backbone(h, t, mask, Cond(None, nothing, torch.ones(2, 1).bool(), anna + says.modality))
+    anna = torch.randn(2, 8)
+    wanted = model.backbone(h, t, mask, Cond(vector=anna + says.modality))
     torch.testing.assert_close(says(h, t, mask, Cond(vector=anna)), wanted)
 
 
@@ -222,7 +225,7 @@ def test_scales_may_be_fixed() -> None:
     parts = model.loss(batch(model), torch.Generator().manual_seed(0))
     total = parts["speech"] + 2 * parts["listening"] + 0.5 * parts["writing"]
     torch.testing.assert_close(parts["loss"], total)
-    assert {"speech_flow", "speech_duration", "listening_length", "writing_flow", "listening_scale"} <= set(parts)
+    assert {"speech_flow", "speech_duration", "listening_ctc", "listening_flow", "listening_scale"} <= set(parts)
     begun = make(scales=[1.0, 2.0, 0.5])
     assert begun.scales().tolist() == pytest.approx([1.0, 2.0, 0.5])
     for wrong in ([1.0, 0.0, 1.0], [1.0, 1.0, 30.0]):
@@ -259,7 +262,7 @@ def test_adapters_of_peft_change_all_directions() -> None:
     config = LoraConfig(r=2, target_modules=r"backbone\.blocks\.\d+\.feedforward\.layers\.[02]")
     adapted: Any = inject_adapter_in_model(config, deepcopy(model))
     layer = adapted.speech.head.backbone.backbone.blocks[0].feedforward.layers[0]
-    assert layer is adapted.writing.writer.head.backbone.backbone.blocks[0].feedforward.layers[0]
+    assert layer is adapted.writing.head.backbone.backbone.blocks[0].feedforward.layers[0]
     assert sum("lora_A" in key for key in adapted.state_dict()) == 2
     with torch.no_grad():
         layer.lora_B["default"].weight.add_(1.0)
@@ -351,6 +354,8 @@ def test_parts_are_asked_for_by_name(tiny_voice: Path) -> None:
         part_of(model, "singing")
     with pytest.raises(FmAudioError, match="directions are \\['singing'\\]; give one or more of speech, listening, writing"):
         make(directions=["singing"])
+    with pytest.raises(FmAudioError, match="ctc is 0.0; listening is in place here"):
+        make(ctc=0.0)
     assert part_of(model.speech, "writing") is model.speech, "another model is what it is, and each command names it"
 
 

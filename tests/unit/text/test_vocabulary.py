@@ -56,6 +56,14 @@ def test_letters_and_phones_are_told_apart() -> None:
             v.encode(text)
 
 
+def test_letters_stand_beside_what_is_dealt_to_them() -> None:
+    v = LettersAndPhones("abcd ", 6, ["_", "AE1", "K+S", "T"])
+    assert v.symbols[7:] == ("_", "AE1", "K+S", "T") and v.encode("K+S _ AE1") == [9, 7, 8]
+    assert v.decode([*v.encode("a b"), *v.encode("T _ K+S")]) == "a b T K S" and v.decode(v.encode("_")) == ""
+    with pytest.raises(FmAudioError, match="not so: .'a'"):
+        LettersAndPhones("ab ", 6, ["a", "T"])
+
+
 def test_letters_are_written_in_one_way() -> None:
     assert Letters("abc é").encode(" A  e\u0301\n") == Letters("abc é").encode("a é")
     with pytest.raises(FmAudioError, match="'A' is none of the characters"):
