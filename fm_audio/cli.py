@@ -36,6 +36,7 @@ ELSEWHERE = {
     "export": ("fm_audio.training.export", "train", "turn a training run into a model folder"),
     "adapt": ("fm_audio.adapt.cli", "train", "a new voice from recordings: an adapter for a voice that exists"),
     "text": ("fm_audio.tasks.text_command", "train", "write text: the answer of a text-to-text model, or text from noise alone"),
+    "sound": ("fm_audio.voices.sound_command", "train", "make a sound that a sentence describes"),
     "transcribe": ("fm_audio.tasks.transcribe_command", "train", "write down what is said in recordings"),
     "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
 }

@@ -162,31 +162,38 @@ class FlowHead(nn.Module):
         port: str = "mel",
         x0_mean: Frames | None = None,
         null: Cond | Sequence[Null] | None = None,
+        begin: Frames | None = None,
+        since: float = 0.0,
     ) -> Frames:
         """Data x1 (b n d) for mask (b n), zeros at padded frames; item i starts from the noise of seeds[i].
 
         null is what guidance leans away from, `cond.null()` where none is given; several are each for a part of the way.
         x0_mean (b n d) moves that noise, for models trained so: x0 = x0_mean + temperature * noise.
+        With `begin` (b n d), data already, the way starts at t = `since` with that much of it and the rest noise, so that what
+        comes is like it (Meng et al. 2022, "SDEdit"); all steps lie behind `since`, in [0, 1).
         """
         x0 = self.start(mask, sampling, seeds, port)
         if x0_mean is not None:
             x0 = x0 + x0_mean.float().masked_fill(~mask[..., None], 0.0)
-        return self.solve(self.field(mask, cond, sampling, port, null), x0, sampling, port)
+        if begin is not None:
+            x1 = begin.float().masked_fill(~mask[..., None], 0.0)
+            x0 = point(self.path, x0, x1, torch.full((len(x0),), since, device=x0.device))
+        return self.solve(self.field(mask, cond, sampling, port, null), x0, sampling, port, since if begin is not None else 0.0)
 
     def start(self, mask: Mask, sampling: Sampling, seeds: Sequence[int], port: str = "mel") -> Frames:
         """temperature * noise (b n d) of the seeds, zeros at padded frames."""
         channels: int = self.ports[port].channels  # type: ignore[assignment]
         return sampling.temperature * noise(seeds, mask.sum(1).tolist(), mask.shape[1], channels, mask.device)
 
-    def solve(self, field: Field, x0: Frames, sampling: Sampling, port: str = "mel") -> Frames:
-        """Follow a field from x0 over the grid that sampling names."""
+    def solve(self, field: Field, x0: Frames, sampling: Sampling, port: str = "mel", since: float = 0.0) -> Frames:
+        """Follow a field from x0 over the grid that sampling names, squeezed into [since, 1]."""
         solver = sampling.make_solver()
         if solver.forwards_per_step is None and self._self_conditioned(port):
             raise FmAudioError(
                 f"sampling: the adaptive solver {sampling.solver!r} tries steps again, which a self-conditioned head answers "
                 "otherwise each time; take 'euler'"
             )
-        return solver(field, x0, sampling.times(self.time_law))
+        return solver(field, x0, since + (1.0 - since) * sampling.times(self.time_law))
 
     def forwards(self, sampling: Sampling) -> int | None:
         """Network evaluations of one `sample`, guided ones counted twice; None if the solver is adaptive."""

@@ -58,6 +58,9 @@ def _speaking(node: dict[str, Any]) -> dict[str, Any]:
     kind = node["class_path"].rpartition(".")[0].rpartition(".")[2]
     if kind in ("text_to_text", "text_in_place", "autoregressive_text", "speech_to_text"):
         return {"kind": kind}
+    if kind == "text_to_audio":
+        vocoder = {"class_path": "fm_audio.decoders.griffin_lim.GriffinLim", "init_args": {"spec": arguments["spec"]}}
+        return {"kind": kind, "vocoder": vocoder}
     if kind not in ("aligned_tts", "infill_tts", "joint"):
         return {}
     vocoder = {"class_path": "fm_audio.decoders.harmonic.HarmonicPlusNoise", "init_args": {"spec": arguments["spec"]}}

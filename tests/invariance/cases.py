@@ -35,7 +35,7 @@ from fm_audio.encoders.zipformer_text import ZipformerText
 from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond
 from fm_audio.zipformer import Heads
-from tests.invariance import joint, listening, speaking, writing
+from tests.invariance import joint, listening, sounding, speaking, writing
 from tests.invariance.case import LENGTHS, NAN, TOKENS, VECTOR, WIDTH, Case, Outputs, by, cut
 from tests.invariance.company import padded
 from tests.invariance.vocoders import SPEC, speecht5, univnet
@@ -224,4 +224,5 @@ CASES: dict[str, Case] = {
     **writing.CASES,
     **listening.CASES,
     **joint.CASES,
+    **sounding.CASES,
 }

@@ -94,6 +94,19 @@ def test_an_exact_head_samples_the_data(solver: str) -> None:
     assert float(x1.mean()) == pytest.approx(1.5, abs=0.02) and float(x1.std()) == pytest.approx(0.4, abs=0.01)
 
 
+@pytest.mark.parametrize("since", [0.0, 0.3, 0.8])
+def test_a_way_that_begins_with_data_ends_where_the_exact_flow_does(since: float) -> None:
+    """Of a Gaussian the flow keeps how many standard deviations a point is off: (x_t − m_t) / s_t is the same all the way."""
+    head, mask = _exact_head("velocity", LinearPath()), torch.ones(2, 20, dtype=torch.bool)
+    begin, sampling = torch.randn(2, 20, BANDS), Sampling(steps=32, solver="rk4")
+    x_t = since * begin + (1 - since) * head.start(mask, sampling, [1, 2])
+    spread = ((0.4 * since) ** 2 + (1 - since) ** 2) ** 0.5
+    wanted = 1.5 + 0.4 * (x_t - 1.5 * since) / spread
+    torch.testing.assert_close(
+        head.sample(mask, Cond(), sampling, [1, 2], begin=begin, since=since), wanted, rtol=1e-4, atol=1e-4
+    )
+
+
 def test_no_model_beats_the_exact_one() -> None:
     """The loss of the exact field is the variance that no field can explain; the null model's is larger."""
     x1, mask = 1.5 + 0.4 * torch.randn(64, 30, BANDS), torch.ones(64, 30, dtype=torch.bool)

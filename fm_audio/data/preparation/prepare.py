@@ -55,13 +55,13 @@ def prepare(clips: Iterable[Clip], out: Path, options: Options, report: Report, 
         if not kept or isinstance(measured, str):
             continue
         cut = _cut(clip, measured, out, options, report)
-        held = options.hold_out > 0 and text_hash(clip.text) % options.hold_out == 0
+        held = bool(clip.extra.get("held")) or (options.hold_out > 0 and text_hash(clip.text) % options.hold_out == 0)
         (validation if held else cuts).append(cut)
     report.held_out += len(validation)
     if not cuts:
         raise FmAudioError("no clip is left to train on:\n" + "\n".join(report.lines()))
     write_cuts(cuts, out / "cuts.jsonl.gz")
-    if options.hold_out:
+    if options.hold_out or validation:
         write_cuts(validation, out / "validation.jsonl.gz")
     report.write(out / "report.json")
     return report

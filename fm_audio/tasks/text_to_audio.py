@@ -1,0 +1,205 @@
+"""Text to audio: a caption and a length in seconds become a log-mel of any sound, on the shared head.
+
+    caption ─▶ states ─┬▶ Cond.tokens          seconds ─▶ sinusoids of log₂ ─┐
+                       └▶ their mean ─────────────────────────────────────────┴▶ Cond.vector
+    frames that are given (to extend or to fill) and where they are ─▶ Cond.frames
+
+The caption alone is dropped in training, so that guidance leans away from "any sound of that length", or from a negative prompt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fm_audio.audio import AudioSpec
+from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.text.hub_pieces import HubPieces
+from fm_audio.data.text.spelled import Spelled
+from fm_audio.data.text.vocabulary import END
+from fm_audio.encoders.tokens import TokenEncoder
+from fm_audio.flow.head import FlowHead
+from fm_audio.flow.path import Path
+from fm_audio.flow.ports import MelPort
+from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.time_law import TimeLaw, uniforms
+from fm_audio.tasks.frozen_text import FrozenText
+from fm_audio.tasks.groups import groups
+from fm_audio.tasks.infill_tts import hidden_span
+from fm_audio.tasks.sound_requests import SoundRequest
+from fm_audio.tasks.speech_requests import GROUP_FRAMES, Example
+from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
+
+OCTAVE = 25.0  # radians at the fastest sinusoid for twice the length: lengths a few per cent apart are told apart
+
+
+class TextToAudio(nn.Module):
+    """`backbone` (a `types.Backbone`) takes `vector_width` and attends to tokens of `caption_width`.
+
+    frontend: the letters or pieces that captions are read in. Where they are those of a `transformers` encoder (`HubPieces`), its
+    frozen states are read, and caption_layers and caption_heads are not used.
+    condition_drop: the share of training items without a caption. infill: the share that sees a part of its sound.
+    prediction: as in `MelPort`; with "velocity" the backbone must be wider than frames_per_token · bands.
+    """
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        frontend: Spelled,
+        backbone: nn.Module,
+        caption_width: int = 128,
+        caption_layers: int = 3,
+        caption_heads: int = 4,
+        vector_width: int = 64,
+        frames_per_token: int = 2,
+        dropout: float = 0.1,
+        condition_drop: float = 0.1,
+        infill: float = 0.2,
+        prediction: str = "velocity",
+        time_law: TimeLaw | None = None,
+        path: Path | None = None,
+    ) -> None:
+        super().__init__()
+        for name, share in (("condition_drop", condition_drop), ("infill", infill)):
+            if not 0.0 <= share < 1.0:
+                raise FmAudioError(f"TextToAudio: {name} is {share}; give a share in [0, 1)")
+        self.spec, self.frontend = spec, frontend
+        self.condition_drop, self.infill = condition_drop, infill
+        self.frozen: FrozenText | None = None
+        self.encoder: nn.Module
+        if isinstance(frontend.target, HubPieces):
+            self.frozen = FrozenText(frontend.target)
+            self.encoder = nn.Linear(self.frozen.channels, caption_width)
+        else:
+            self.encoder = TokenEncoder(len(frontend.symbols), caption_width, caption_layers, caption_heads, dropout=dropout)
+        self.gist = nn.Linear(caption_width, vector_width)
+        self.vector_width = vector_width
+        width: int = backbone.width  # type: ignore[assignment]
+        port = MelPort(spec.bands, width, spec.bands + 1, frames_per_token, prediction)
+        self.head = FlowHead(backbone, {"mel": port}, path, time_law=time_law)
+
+    def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Scalar "loss". A batch's symbols are captions; its speakers and durations are not read."""
+        b, device = len(batch), batch.mask.device
+        read = uniforms(b, False, generator, device) >= self.condition_drop
+        filled = uniforms(b, False, generator, device) < self.infill
+        hidden = hidden_span(batch.mask, 0.3, generator) | (batch.mask & ~filled[:, None])
+        cond = self._cond(
+            self._states(batch.symbols, batch.symbols_mask).drop(read), batch.mask, batch.mel, batch.mask & ~hidden
+        )
+        return {"loss": self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)}
+
+    def default_sampling(self) -> Sampling:
+        return Sampling(steps=16, guidance=3.0, guidance_rescale=0.5)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        requests: Sequence[SoundRequest],
+        sampling: Sampling | None = None,
+        progress: Callable[[float], None] | None = None,
+        batch_frames: int | None = None,
+    ) -> list[Tensor]:
+        """Normalised log-mel (n bands) of each request; the same alone and in any company. `progress` hears the share done.
+
+        Raises FmAudioError for captions that cannot be read, for guidance of a model that was not trained for it, and for given
+        frames that are not as many as the seconds ask for.
+        """
+        sampling = sampling or self.default_sampling()
+        if sampling.guidance != 1.0 and self.condition_drop == 0.0:
+            raise FmAudioError("guidance: this model always had a caption (condition_drop is 0); leave guidance at 1")
+        device = self.gist.weight.device
+        lengths = [self._frames(r) for r in requests]
+        read = [tuple(self.frontend.encode(text).ids if text else [] for text in (r.prompt, r.negative)) for r in requests]
+        if batch_frames is None:
+            batch_frames = 0 if device.type == "cpu" else GROUP_FRAMES
+        made: dict[int, Tensor] = {}
+        for since in sorted({_since(r) for r in requests}):
+            these = [i for i, r in enumerate(requests) if _since(r) == since]
+            for group in groups([lengths[i] for i in these], batch_frames):
+                own = [these[k] for k in group]
+                mels = self._made([requests[i] for i in own], [lengths[i] for i in own], [read[i] for i in own], sampling, since)
+                made.update(zip(own, mels, strict=True))
+                if progress is not None:
+                    progress(sum(lengths[i] for i in made) / sum(lengths))
+        return [made[i] for i in range(len(requests))]
+
+    @torch.inference_mode()
+    def examples(self, batch: SpeechBatch, count: int, sampling: Sampling) -> list[Example]:
+        """The first clips of a batch, to look at: made from their captions, as long as they are."""
+        seconds = [self.spec.seconds_of_frames(int(n)) for n in batch.mask.sum(1)[:count]]
+        asked = [SoundRequest(batch.texts[i], s, seed=i) for i, s in enumerate(seconds)]
+        return [Example(mel, None) for mel in self.generate(asked, self.default_sampling().changed(steps=sampling.steps))]
+
+    def _frames(self, request: SoundRequest) -> int:
+        frames = self.spec.frames_of_seconds(request.seconds)
+        for name, mel in (("start", request.start), ("given", request.given)):
+            if mel is not None and mel.shape != (frames, self.spec.bands):
+                wanted = frames, self.spec.bands
+                raise FmAudioError(f"{name}: is {tuple(mel.shape)}; {request.seconds:g} s are {wanted} here, frames and bands")
+        return frames
+
+    def _made(
+        self,
+        requests: Sequence[SoundRequest],
+        lengths: Sequence[int],
+        read: Sequence[tuple[list[int], ...]],
+        sampling: Sampling,
+        since: float,
+    ) -> list[Tensor]:
+        device = self.gist.weight.device
+        mask = length_mask(torch.tensor(lengths, device=device))
+        given, kept = mask.new_zeros(*mask.shape, self.spec.bands).float(), torch.zeros_like(mask)
+        begin = torch.zeros_like(given)
+        for i, r in enumerate(requests):
+            if r.given is not None and r.kept is not None:
+                given[i, : lengths[i]], kept[i, : lengths[i]] = r.given.to(given), r.kept.to(device)
+            if r.start is not None:
+                begin[i, : lengths[i]] = r.start.to(given)
+        captions = self._captions([ids[k] for k in (0, 1) for ids in read])  # asked for, then negative, in one width
+        halves = slice(len(requests)), slice(len(requests), None)
+        cond, null = (self._cond(captions.rows(half), mask, given, kept) for half in halves)
+        x1 = self.head.sample(
+            mask, cond, sampling, [r.seed for r in requests], null=null, begin=begin if since else None, since=since
+        )
+        x1 = torch.where(kept[..., None], given, x1)
+        return [row[:n] for row, n in zip(x1, lengths, strict=True)]
+
+    def _captions(self, ids: Sequence[list[int]]) -> Cond:
+        """States of captions; of an empty one, those of no caption."""
+        device = self.gist.weight.device
+        known = torch.tensor([len(row) > 0 for row in ids], device=device)
+        rows = [torch.tensor(row or [END], device=device) for row in ids]
+        mask = length_mask(torch.tensor([len(row) for row in rows], device=device))
+        return self._states(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask).drop(known)
+
+    def _states(self, ids: Tensor, mask: Mask) -> Cond:
+        if self.frozen is None:
+            return self.encoder(ids, mask)
+        states = self.encoder(self.frozen.states(ids, mask)).masked_fill(~mask[..., None], 0.0)
+        return Cond(tokens=states, tokens_mask=mask)
+
+    def _cond(self, caption: Cond, mask: Mask, mel: Frames, kept: Mask) -> Cond:
+        """What the head is told: the caption, the seconds, and the frames that are kept."""
+        assert caption.tokens is not None and caption.tokens_mask is not None
+        mean = caption.tokens.sum(1) / caption.tokens_mask.sum(1, keepdim=True)
+        told = (caption.tokens != 0).flatten(1).any(1, keepdim=True)
+        vector = self._seconds(mask) + self.gist(mean).float() * told
+        frames = torch.cat([mel.float().masked_fill(~kept[..., None], 0.0), kept[..., None].float()], -1)
+        return Cond(frames=frames, tokens=caption.tokens, tokens_mask=caption.tokens_mask, vector=vector)
+
+    def _seconds(self, mask: Mask) -> Float[Tensor, "b g"]:
+        """Sinusoids of log₂ of the length, the fastest of which turns by OCTAVE radians for twice the length."""
+        octaves = (mask.sum(1) * self.spec.seconds_of_frames(1)).log2()[:, None]
+        half = self.vector_width // 2
+        rates = OCTAVE * torch.exp(-math.log(100.0) * torch.arange(half, device=mask.device) / max(1, half - 1))
+        return torch.cat([(octaves * rates).sin(), (octaves * rates).cos()], -1)
+
+
+def _since(request: SoundRequest) -> float:
+    """The time t at which the way begins."""
+    return 0.0 if request.start is None else 1.0 - request.strength
