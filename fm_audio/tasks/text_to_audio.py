@@ -18,16 +18,14 @@ from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.data.text.hub_pieces import HubPieces
+from fm_audio.data.frozen_captions import FrozenCaptions
 from fm_audio.data.text.spelled import Spelled
-from fm_audio.data.text.vocabulary import END
 from fm_audio.encoders.tokens import TokenEncoder
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.path import Path
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw, uniforms
-from fm_audio.tasks.frozen_text import FrozenText
 from fm_audio.tasks.groups import groups
 from fm_audio.tasks.infill_tts import hidden_span
 from fm_audio.tasks.sound_requests import SoundRequest
@@ -40,8 +38,8 @@ OCTAVE = 25.0  # radians at the fastest sinusoid for twice the length: lengths a
 class TextToAudio(nn.Module):
     """`backbone` (a `types.Backbone`) takes `vector_width` and attends to tokens of `caption_width`.
 
-    frontend: the letters or pieces that captions are read in. Where they are those of a `transformers` encoder (`HubPieces`), its
-    frozen states are read, and caption_layers and caption_heads are not used.
+    frontend: the letters or pieces that captions are read in, by an encoder that is trained with the rest; or a text encoder of
+    `transformers`, which stays as it is: caption_layers and caption_heads are not used then.
     condition_drop: the share of training items without a caption. infill: the share that sees a part of its sound.
     prediction: as in `MelPort`; with "velocity" the backbone must be wider than frames_per_token · bands.
     """
@@ -49,7 +47,7 @@ class TextToAudio(nn.Module):
     def __init__(
         self,
         spec: AudioSpec,
-        frontend: Spelled,
+        frontend: Spelled | FrozenCaptions,
         backbone: nn.Module,
         caption_width: int = 128,
         caption_layers: int = 3,
@@ -69,11 +67,9 @@ class TextToAudio(nn.Module):
                 raise FmAudioError(f"TextToAudio: {name} is {share}; give a share in [0, 1)")
         self.spec, self.frontend = spec, frontend
         self.condition_drop, self.infill = condition_drop, infill
-        self.frozen: FrozenText | None = None
         self.encoder: nn.Module
-        if isinstance(frontend.target, HubPieces):
-            self.frozen = FrozenText(frontend.target)
-            self.encoder = nn.Linear(self.frozen.channels, caption_width)
+        if isinstance(frontend, FrozenCaptions):
+            self.encoder = nn.Linear(frontend.channels, caption_width)
         else:
             self.encoder = TokenEncoder(len(frontend.symbols), caption_width, caption_layers, caption_heads, dropout=dropout)
         self.gist = nn.Linear(caption_width, vector_width)
@@ -173,14 +169,14 @@ class TextToAudio(nn.Module):
         """States of captions; of an empty one, those of no caption."""
         device = self.gist.weight.device
         known = torch.tensor([len(row) > 0 for row in ids], device=device)
-        rows = [torch.tensor(row or [END], device=device) for row in ids]
+        rows = [torch.tensor(row or [1], device=device) for row in ids]
         mask = length_mask(torch.tensor([len(row) for row in rows], device=device))
         return self._states(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask).drop(known)
 
     def _states(self, ids: Tensor, mask: Mask) -> Cond:
-        if self.frozen is None:
+        if not isinstance(self.frontend, FrozenCaptions):
             return self.encoder(ids, mask)
-        states = self.encoder(self.frozen.states(ids, mask)).masked_fill(~mask[..., None], 0.0)
+        states = self.encoder(self.frontend.states(ids, mask)).masked_fill(~mask[..., None], 0.0)
         return Cond(tokens=states, tokens_mask=mask)
 
     def _cond(self, caption: Cond, mask: Mask, mel: Frames, kept: Mask) -> Cond:
