@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.prepare import add_arguments, finish, options_of
@@ -19,8 +20,11 @@ from fm_audio.types import FmAudioError
 Read = Callable[[Path, Refuse], list[Clip]]
 
 
-def prepare_corpus(name: str, about: str, example: str, licence: str, read: Read, argv: Sequence[str] | None) -> None:
-    """The main function of a corpus: `read(raw, refuse)` finds the clips, the rest is the same for all."""
+def prepare_corpus(
+    name: str, about: str, example: str, licence: str, read: Read, argv: Sequence[str] | None, captions: bool = False
+) -> None:
+    """The main function of a corpus: `read(raw, refuse)` finds the clips, the rest is the same for all. `captions`: of which a
+    sound may have several."""
     parser = argparse.ArgumentParser(
         f"python -m data_prep.{name}",
         description=about,
@@ -29,7 +33,7 @@ def prepare_corpus(name: str, about: str, example: str, licence: str, read: Read
     )
     add_arguments(parser, licence)
     args = parser.parse_args(argv)
-    options = options_of(args)
+    options = replace(options_of(args), captions=captions)
     report = Report(name, options.licence, options.synthetic)
     finish(clips_of(args.raw, read, report), args.out, options, report)
 

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser, licence: str = "unstated") ->
     parser.add_argument("--min-seconds", type=float, default=0.3)
     parser.add_argument("--max-seconds", type=float, default=30.0)
     parser.add_argument("--select", action="append", default=[], metavar="FIELD=VALUE", help="keep clips whose field says so")
+    parser.add_argument(
+        "--allow-licence", action="append", default=[], metavar="PATTERN", help="keep clips under such a licence, as CC-BY-*"
+    )
     parser.add_argument("--exclude-speaker", action="append", default=[], metavar="NAME", help="also mix_*")
     parser.add_argument(
         "--exclude-texts",
@@ -64,6 +67,7 @@ def options_of(args: argparse.Namespace) -> Options:
         select=select,
         exclude_speakers=tuple(args.exclude_speaker),
         exclude_texts=frozenset(texts),
+        licences=tuple(args.allow_licence),
         hold_out=args.hold_out,
         copy=args.copy,
         relative=args.relative,

@@ -38,7 +38,9 @@ class Options:
     select: dict[str, str] = field(default_factory=dict)
     exclude_speakers: tuple[str, ...] = ()
     exclude_texts: frozenset[str] = frozenset()
+    licences: tuple[str, ...] = ()  # patterns of those that are allowed; none: all
     hold_out: int = 0
+    captions: bool = False  # texts are captions, of which a sound may have several
     copy: bool = False
     relative: bool = False
     workers: int = 1
@@ -49,7 +51,7 @@ def prepare(clips: Iterable[Clip], out: Path, options: Options, report: Report, 
     cuts: list[Any] = []
     validation: list[Any] = []
     wanted = list(_wanted(clips, options, report))
-    sieve = Sieve(report, options.min_seconds, options.max_seconds, objection)
+    sieve = Sieve(report, options.min_seconds, options.max_seconds, objection, options.captions)
     for clip, measured in zip(wanted, _measured(wanted, options), strict=True):
         kept = sieve.keeps(clip.id, clip.speaker, clip.text, measured, partial(_sound, clip.path))
         if not kept or isinstance(measured, str):
@@ -79,6 +81,8 @@ def _wanted(clips: Iterable[Clip], options: Options, report: Report) -> Iterator
         excluded = next((p for p in options.exclude_speakers if fnmatchcase(clip.speaker, p)), None)
         if excluded is not None:
             report.drop(clip.id, f"speaker {excluded} excluded")
+        elif options.licences and not any(fnmatchcase(_licence(clip, options), p) for p in options.licences):
+            report.drop(clip.id, f"licence {_licence(clip, options)} not allowed")
         elif missed:
             report.drop(clip.id, f"not {missed[0]}")
         elif not normal_text(clip.text):
@@ -87,6 +91,11 @@ def _wanted(clips: Iterable[Clip], options: Options, report: Report) -> Iterator
             report.drop(clip.id, "text excluded")
         else:
             yield clip
+
+
+def _licence(clip: Clip, options: Options) -> str:
+    """The clip's own, where it has one."""
+    return str(clip.extra.get("licence", options.licence))
 
 
 def _word(value: Any) -> str:

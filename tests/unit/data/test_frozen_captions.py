@@ -42,8 +42,10 @@ def bert() -> Any:
 
 
 def clap() -> Any:
-    audio = {"hidden_size": 16, "depths": [1, 1], "num_attention_heads": [1, 1], "patch_embeds_hidden_size": 8, "num_mel_bins": 16,
-             "spec_size": 64}  # fmt: skip
+    audio = {
+        "hidden_size": 16, "depths": [1, 1], "num_attention_heads": [1, 1], "patch_embeds_hidden_size": 8, "num_mel_bins": 16,
+        "spec_size": 64,
+    }  # fmt: skip
     text = {**SMALL, "max_position_embeddings": 20}
     return transformers.ClapModel(transformers.ClapConfig(text_config=text, audio_config=audio))
 
