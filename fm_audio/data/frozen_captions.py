@@ -49,8 +49,9 @@ class FrozenCaptions:
 
     @property
     def channels(self) -> int:
-        """Features of a state."""
-        return int(self.encoder.config.hidden_size)
+        """Features of a state; asked of the configuration alone, so that a model is built without the encoder's weights."""
+        config = from_hub("AutoConfig", self.model)
+        return int(getattr(config, "text_config", config).hidden_size)
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
