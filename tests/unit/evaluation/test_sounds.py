@@ -1,0 +1,84 @@
+"""The judge of sounds knows kinds it was shown, measures distance and diversity, and the table has every row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.sound_sources import SOURCES
+from fm_audio.audio import Audio
+from fm_audio.data.preparation.layouts import Naming, read_manifest
+from fm_audio.data.preparation.prepare import Options, prepare
+from fm_audio.data.preparation.report import Report
+from fm_audio.evaluation import sounds
+from fm_audio.evaluation.sound_judge import features, fit_judge, frechet, spread
+from fm_audio.types import FmAudioError
+from tests.unit.test_sounds import folder as folder  # noqa: F401 - a small model with random weights
+
+KINDS = ("tone", "wind", "knocks", "siren", "rain", "drum")
+RATE = 24_000
+
+
+def drawn(each: int, seed: int) -> tuple[list[Audio], list[str]]:
+    made = []
+    for k, kind in enumerate(KINDS):
+        for i in range(each):
+            draw = np.random.default_rng([seed, k, i])
+            wave = SOURCES[kind](draw, float(draw.uniform(1.0, 3.0)), RATE)[1]
+            made.append((Audio((0.1 * wave / np.sqrt(np.mean(wave**2))).astype(np.float32), RATE), kind))
+    return [a for a, _ in made], [k for _, k in made]
+
+
+def test_kinds_are_told_apart_at_any_loudness_and_rate() -> None:
+    judge = fit_judge(*drawn(6, 1))
+    new, kinds = drawn(3, 2)
+    named = judge.kinds_of(judge.embed(new))
+    assert np.mean([a == b for a, b in zip(named, kinds, strict=True)]) >= 0.9
+    quiet = [Audio(0.1 * sound.samples, RATE) for sound in new]
+    assert judge.kinds_of(judge.embed(quiet)) == named
+
+
+def test_distance_and_spread_are_what_they_say() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(4000, 3))
+    assert frechet(a, a) == pytest.approx(0, abs=1e-8)
+    assert frechet(a, a + [3.0, 0, 0]) == pytest.approx(9.0, abs=1e-6)
+    assert frechet(a, 2 * rng.normal(size=(4000, 3))) == pytest.approx(3 * (2 - 1) ** 2, abs=0.3)  # Σ (σ_a − σ_b)²
+    assert spread(np.array([[0.0, 0], [3, 4], [0, 0]])) == pytest.approx(10 / 3)
+
+
+def test_a_judge_needs_kinds() -> None:
+    new, kinds = drawn(1, 1)
+    with pytest.raises(FmAudioError, match="have one clip; give two of both"):
+        fit_judge(new, kinds)
+    assert np.isfinite(features(Audio(np.zeros(600, np.float32), RATE))).all(), "silence has features too"
+
+
+def corpus(out: Path, each: int, seed: int) -> str:
+    """Cuts of `each` clips of every kind; what their captions say does not matter here."""
+    (out / "wavs").mkdir(parents=True)
+    rows = []
+    for i, (sound, kind) in enumerate(zip(*drawn(each, seed), strict=True)):
+        sound.save(out / f"wavs/{i}.wav")
+        rows.append({"id": str(i), "audio": f"wavs/{i}.wav", "text": kind, "speaker": kind})
+    (out / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = Options("CC0-1.0", relative=True)
+    prepare(read_manifest(out / "manifest.jsonl", Naming("x", "en")), out, options, Report("sounds", "CC0-1.0", True))
+    return str(out / "cuts.jsonl.gz")
+
+
+def test_the_table_has_every_row(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    judge, held, report = corpus(tmp_path / "judge", 3, 1), corpus(tmp_path / "held", 1, 2), tmp_path / "out.json"
+    asked = [str(folder), "--judge-cuts", judge, "--steps", "1", "2", "--guidance", "1", "2"]
+    assert sounds.main([*asked, "--held-out", held, "--limit", "4", "--json", str(report)]) == 0
+    told = json.loads(report.read_text())
+    assert [(r["steps"], r["guidance"]) for r in told["rows"]] == [(1, 1.0), (2, 1.0), (1, 2.0), (2, 2.0)]
+    assert all(0 <= r["accuracy"]["low"] <= r["accuracy"]["value"] <= r["accuracy"]["high"] <= 1 for r in told["rows"])
+    assert told["chance"] == pytest.approx(1 / len(KINDS)) and told["held_out"]["accuracy"]["value"] > 0.7
+    shown = capsys.readouterr().out
+    assert "real clips" in shown and "chance 16.7 %" in shown and "4 captions of 6 kinds" in shown
+    assert sounds.main([*asked, "--held-out", str(tmp_path / "none.gz")]) == 2
+    assert "does not exist" in capsys.readouterr().err
