@@ -9,7 +9,6 @@ The caption alone is dropped in training, so that guidance leans away from "any 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -30,7 +29,9 @@ from fm_audio.tasks.groups import groups
 from fm_audio.tasks.infill_tts import hidden_span
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.speech_requests import GROUP_FRAMES, Example
+from fm_audio.tasks.text_writer import require_guidance_was_trained
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
+from fm_audio.zipformer import sinusoids
 
 OCTAVE = 25.0  # radians at the fastest sinusoid for twice the length: lengths a few per cent apart are told apart
 
@@ -106,8 +107,7 @@ class TextToAudio(nn.Module):
         frames that are not as many as the seconds ask for.
         """
         sampling = sampling or self.default_sampling()
-        if sampling.guidance != 1.0 and self.condition_drop == 0.0:
-            raise FmAudioError("guidance: this model always had a caption (condition_drop is 0); leave guidance at 1")
+        require_guidance_was_trained(sampling, self.condition_drop)
         device = self.gist.weight.device
         lengths = [self._frames(r) for r in requests]
         read = [tuple(self.frontend.encode(text).ids if text else [] for text in (r.prompt, r.negative)) for r in requests]
@@ -190,10 +190,7 @@ class TextToAudio(nn.Module):
 
     def _seconds(self, mask: Mask) -> Float[Tensor, "b g"]:
         """Sinusoids of log₂ of the length, the fastest of which turns by OCTAVE radians for twice the length."""
-        octaves = (mask.sum(1) * self.spec.seconds_of_frames(1)).log2()[:, None]
-        half = self.vector_width // 2
-        rates = OCTAVE * torch.exp(-math.log(100.0) * torch.arange(half, device=mask.device) / max(1, half - 1))
-        return torch.cat([(octaves * rates).sin(), (octaves * rates).cos()], -1)
+        return sinusoids(OCTAVE * (mask.sum(1) * self.spec.seconds_of_frames(1)).log2(), self.vector_width)
 
 
 def _since(request: SoundRequest) -> float:

@@ -13,6 +13,7 @@ import yaml
 from fm_audio.checkpoint import instantiate
 from fm_audio.data.speech import SpeechDataModule
 from tests.recipes.commands import ROOT, command, steps_logged
+from tests.tiny_hub import t5, words_tokenizer
 
 pytestmark = pytest.mark.timeout(600)
 RECIPES = ROOT / "recipes/text_to_audio"
@@ -41,27 +42,14 @@ def test_the_smoke_recipe_trains_goes_on_and_sounds(few_sounds: Path) -> None:
     assert (few_sounds / "beeps.wav").stat().st_size > 1000
 
 
-def t5(folder: Path) -> Path:
-    """A T5 as wide as FLAN-T5 base, with random weights, one layer and the words of a few captions."""
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    words = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", "wind", "rain", "beeps", "a", "then"])}
-    made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **marks).save_pretrained(folder)
-    sizes = {"d_model": 768, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
-    transformers.T5Model(transformers.T5Config(vocab_size=len(words), **sizes)).save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize("name", ["procedural", "audiocaps"])
 def test_a_real_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, few_sounds: Path, tmp_path: Path) -> None:
     text = (RECIPES / f"{name}.yaml").read_text()
     if "google/flan-t5-base" in text:
-        text = text.replace("google/flan-t5-base", str(t5(tmp_path)))
+        pytest.importorskip("transformers")
+        words_tokenizer().save_pretrained(tmp_path)
+        t5(768).save_pretrained(tmp_path)  # as wide as it, with random weights
+        text = text.replace("google/flan-t5-base", str(tmp_path))
     recipe: dict[str, Any] = yaml.safe_load(text)
     node = recipe["model"]["init_args"]["task"]
     node["init_args"] |= {name: recipe[name] for name in ("spec", "frontend")}

@@ -17,24 +17,10 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.text_to_audio import TextToAudio
 from fm_audio.types import FmAudioError
+from tests.tiny_hub import WORDS, t5, words_tokenizer
 
 transformers = pytest.importorskip("transformers")
-WORDS = ["<pad>", "</s>", "<unk>", "a", "bell", "rings", "rain", "then"]
 SMALL = {"vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-
-
-def tokenizer() -> Any:
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
-
-
-def t5() -> Any:
-    config = transformers.T5Config(vocab_size=len(WORDS), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    return transformers.T5Model(config)
 
 
 def bert() -> Any:
@@ -54,7 +40,7 @@ def clap() -> Any:
 def captions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FrozenCaptions:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp(request.param.__name__)
-    tokenizer().save_pretrained(folder)
+    words_tokenizer().save_pretrained(folder)
     request.param().save_pretrained(folder)
     return FrozenCaptions(str(folder), 9)
 
