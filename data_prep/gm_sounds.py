@@ -39,7 +39,10 @@ INSTRUMENTS = {
     "an electric guitar": 27, "a distorted guitar": 30, "a bass guitar": 33, "a violin": 40, "a cello": 42, "a harp": 46,
     "timpani": 47, "strings": 48, "a choir": 52, "a trumpet": 56, "a trombone": 57, "a tuba": 58, "a saxophone": 65,
     "an oboe": 68, "a clarinet": 71, "a flute": 73, "a recorder": 74, "a pan flute": 75, "a sitar": 104, "a banjo": 105,
-    "bagpipes": 109, "steel drums": 114,
+    "bagpipes": 109, "steel drums": 114, "a celesta": 8, "a glockenspiel": 9, "a dulcimer": 15, "plucked strings": 45,
+    "an orchestra hit": 55, "a french horn": 60, "a brass section": 61, "a bassoon": 70, "a piccolo": 72, "a blown bottle": 76,
+    "a whistle": 78, "an ocarina": 79, "a synthesizer": 80, "a shamisen": 106, "a koto": 107, "a kalimba": 108, "a fiddle": 110,
+    "a tinkle bell": 112, "an agogo": 113, "a woodblock": 115, "a taiko drum": 116, "a synth drum": 118,
 }  # fmt: skip
 EFFECTS = {
     "a bird tweeting": 123, "a telephone ringing": 124, "a helicopter flying": 125, "applause": 126, "a gunshot": 127,
@@ -59,12 +62,13 @@ class Note:
     end: float
 
 
-def piece(draw: np.random.Generator) -> tuple[str, str, int, list[Note]]:
-    """A caption, who plays, the program, and the notes."""
+def piece(draw: np.random.Generator, skew: float = 0.0) -> tuple[str, str, int, list[Note]]:
+    """A caption, who plays, the program, and the notes. skew: as of `main`."""
     if draw.random() < 0.15:
         what = str(draw.choice(list(EFFECTS)))
         return what, "effect", EFFECTS[what], [Note(60, 0.05, float(draw.uniform(1.5, 4.0)))]
-    who = str(draw.choice(list(INSTRUMENTS)))
+    often = np.arange(1, len(INSTRUMENTS) + 1) ** -skew
+    who = str(draw.choice(list(INSTRUMENTS), p=often / often.sum()))
     base = int(draw.integers(36, 48) if who in LOW else draw.integers(58, 70))
     form = str(draw.choice(["chord", "rising", "falling", "repeated", "melody"]))
     if form == "chord":
@@ -126,13 +130,13 @@ def play(made: Any, font: Path, seconds: float) -> np.ndarray:
     return wave * fade * min(1.0, 0.9 / (np.abs(wave).max() + 1e-9))
 
 
-def make(out: Path, clips: int, font: Path, seed: int = 0, hold_out: int = 20) -> Report:
+def make(out: Path, clips: int, font: Path, seed: int = 0, hold_out: int = 20, skew: float = 0.0) -> Report:
     import soundfile
 
     (out / "wavs").mkdir(parents=True, exist_ok=True)
     lines = []
     for i in range(clips):
-        caption, who, program, notes = piece(np.random.default_rng([seed, i]))
+        caption, who, program, notes = piece(np.random.default_rng([seed, i]), skew)
         wave = play(midi(program, notes), font, max(n.end for n in notes) + TAIL_SECONDS)
         audio = f"wavs/{i:05d}.wav"
         soundfile.write(out / audio, wave, RATE, subtype="PCM_16")
@@ -153,10 +157,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--font", type=Path, default=FONT, help=f"a .sf2 or .sf3 file ({FONT})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=int, default=20, help="about one caption in N for validation (20)")
+    skew = "how unlike the shares of instruments are: 0 all alike (the default); 1 as Zipf's law, the first many, the last few"
+    parser.add_argument("--skew", type=float, default=0.0, help=skew)
     args = parser.parse_args(argv)
-    if args.clips < 1:
-        raise FmAudioError(f"--clips {args.clips}: give 1 or more")
-    print("\n".join(make(args.out, args.clips, args.font, args.seed, args.hold_out).lines()))
+    if args.clips < 1 or not 0 <= args.skew <= 3:
+        raise FmAudioError(f"--clips {args.clips} --skew {args.skew:g}: give 1 or more clips, and a skew from 0 to 3")
+    print("\n".join(make(args.out, args.clips, args.font, args.seed, args.hold_out, args.skew).lines()))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fm_audio import __version__
 from fm_audio.evaluation import voices_command
+from fm_audio.progress import progress_bar
 
 if TYPE_CHECKING:
     from fm_audio.evaluation.guard import Guard
@@ -37,6 +37,7 @@ ELSEWHERE = {
     "adapt": ("fm_audio.adapt.cli", "train", "a new voice from recordings: an adapter for a voice that exists"),
     "text": ("fm_audio.tasks.text_command", "train", "write text: the answer of a text-to-text model, or text from noise alone"),
     "sound": ("fm_audio.voices.sound_command", "train", "make a sound that a sentence describes"),
+    "bank": ("fm_audio.voices.bank_command", "train", "captioned sounds that fm-audio sound looks among"),
     "transcribe": ("fm_audio.tasks.transcribe_command", "train", "write down what is said in recordings"),
     "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
 }
@@ -83,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     _add_say(commands)
     _add_clone(commands)
     _add_edit(commands)
-    voices_command.add(commands, _progress_bar)
+    voices_command.add(commands)
     for name, (_, _, help_line) in ELSEWHERE.items():
         commands.add_parser(name, help=help_line, add_help=False)
     return made
@@ -115,7 +116,7 @@ def _say(args: argparse.Namespace) -> int:
     voice = load(args.voice, args.device, args.adapter)
     guard = _guard(args, voice)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
-    with _progress_bar("speaking") as progress:
+    with progress_bar("speaking") as progress:
         start = perf_counter()
         if guard is None:
             spoken = voice.say_detailed(text, progress=progress, **how)
@@ -236,7 +237,7 @@ def _clone(args: argparse.Namespace) -> int:
     cloner, guard = load_cloner(args.model, args.device), _guard(args)
     reference = load_audio(path, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
-    with _progress_bar("speaking") as progress:
+    with progress_bar("speaking") as progress:
         start = perf_counter()
         if guard is None:
             audio = cloner.say(text, reference, said, progress=progress, **how)
@@ -300,7 +301,7 @@ def _edit(args: argparse.Namespace) -> int:
     require_lossless(require_writable(args.output), recording)
     editor = Editor(load_cloner(args.model, args.device), Aligner(load(args.aligner, args.device).model))
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature")}
-    with _progress_bar("editing") as progress:
+    with progress_bar("editing") as progress:
         edited = editor.edit(recording, args.text_before, args.text_after, progress=progress, **how)
     edited.recording.save(args.output)
     if args.json:
@@ -321,20 +322,6 @@ def _text(args: argparse.Namespace) -> str:
         raise FmAudioError(f"{args.file}: cannot be read ({e.strerror}); give a text file") from e
     except UnicodeDecodeError as e:
         raise FmAudioError(f"{args.file or 'standard input'}: is not UTF-8 text (byte {e.start}); save it as UTF-8") from e
-
-
-@contextmanager
-def _progress_bar(what: str) -> Iterator[Callable[[float], None] | None]:
-    """A bar on stderr with the time left, if a person is watching; it is told the share that is done."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ class SpeechBatch:
     `durations_frames` counts mel frames per symbol and sums to the clip's frames where `has_durations`; elsewhere the row is
     zero and the task must find the alignment itself. `log_pitch` is the natural log of F0 in Hz at each mel frame, drawn through
     unvoiced stretches, and `voiced` says where it was heard; None where the corpus was read without pitch.
-    `heard` holds the states of a frozen speech encoder, where one listened, zeros where `heard_mask` is False.
+    `heard` holds the states of a frozen speech encoder, where one listened, zeros where `heard_mask` is False. `found` holds the
+    log-mels of other clips with captions like this one's, the nearest first, where they were looked for; an item may have fewer.
     """
 
     ids: list[str]
@@ -33,6 +34,8 @@ class SpeechBatch:
     voiced: Bool[Tensor, "b n"] | None = None
     heard: Float[Tensor, "b k e"] | None = None
     heard_mask: Bool[Tensor, "b k"] | None = None
+    found: Float[Tensor, "b r f d"] | None = None
+    found_mask: Bool[Tensor, "b r f"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.bandwidth import fill_above
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.data.cuts import wave_of_cut
+from fm_audio.data.cuts import source_of, wave_of_cut
 from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.pitch import PitchTracker
 from fm_audio.data.text.arpabet import Arpabet
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 log = logging.getLogger(__name__)
+FOUND_SECONDS = 5.0  # so much is seen of a clip that goes with another
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,19 @@ class SpeechClip:
     heard: Tensor | None = None
 
 
+def key_of(cut: Cut) -> tuple:
+    """What tells a cut from all others, of other manifests too."""
+    supervision = cut.supervisions[0]
+    return cut.id, source_of(cut), supervision.speaker, supervision.text, cut.start, cut.duration
+
+
 class SpeechDataset(Dataset):
     """A list of cuts in, a SpeechBatch out.
 
     Log-mels are rounded to float16 whether they are cached or not, so the first epoch, later ones and a resumed run see the same
-    numbers. `left_out` and `without_durations` hold the names of clips by reason, as far as this process has met them.
+    numbers. `captions`: texts tell what is heard and are not said, so a short clip may have a long one. `found`: for each cut,
+    by `key_of`, others that go with it, the first `found_seconds` of each. `left_out` and `without_durations` hold the names of
+    clips by reason, as far as this process has met them.
     """
 
     def __init__(
@@ -64,7 +73,11 @@ class SpeechDataset(Dataset):
         pitch: bool = False,
         fill_above_hz: float | None = None,
         listener: FrozenSpeech | None = None,
+        captions: bool = False,
+        found: Mapping[tuple, Sequence[Cut]] | None = None,
+        found_seconds: float = FOUND_SECONDS,
     ) -> None:
+        self.captions, self.found, self.found_seconds = captions, found, found_seconds
         self.spec, self.frontend, self.worst_cost, self.spare = spec, frontend, worst_cost, spare
         self.fill_above_hz, self.listener = fill_above_hz, listener
         self.tracker = PitchTracker(spec) if pitch else None
@@ -73,21 +86,31 @@ class SpeechDataset(Dataset):
         self._cache: dict[tuple, SpeechClip | None] | None = {} if cache else None
 
     def __getitem__(self, cuts: Iterable[Cut]) -> SpeechBatch:
-        clips = [c for c in map(self.clip, cuts) if c is not None]
-        if not clips:
-            clips = list(islice((c for c in map(self.clip, self.spare) if c is not None), 1))
-        if not clips:
+        used = list(self._usable(cuts)) or list(islice(self._usable(self.spare), 1))
+        if not used:
             raise FmAudioError(
                 f"no clip of the corpus can be used: { {k: len(v) for k, v in self.left_out.items()} }; see the log"
             )
-        return collate(clips, self.spec)
+        batch = collate([clip for _, clip in used], self.spec)
+        if self.found is None:
+            return batch
+        found, mask = side_by_side([self._found(cut) for cut, _ in used], self.spec)
+        return replace(batch, found=found, found_mask=mask)
+
+    def _usable(self, cuts: Iterable[Cut]) -> Iterator[tuple[Cut, SpeechClip]]:
+        return ((cut, clip) for cut in cuts if (clip := self.clip(cut)) is not None)
+
+    def _found(self, cut: Cut) -> list[Tensor]:
+        """Log-mels (n bands) of what was found for a cut, of each the beginning."""
+        assert self.found is not None
+        most = self.spec.frames_of_seconds(self.found_seconds)
+        return [clip.mel[:most].float() for _, clip in self._usable(self.found.get(key_of(cut), ()))]
 
     def clip(self, cut: Cut) -> SpeechClip | None:
         """The clip of a cut, or None (counted and named) when it cannot be used."""
         if self._cache is None:
             return self._prepare(cut)
-        supervision = cut.supervisions[0]
-        key = (cut.id, supervision.speaker, supervision.text, cut.start, cut.duration)
+        key = key_of(cut)
         if key not in self._cache:
             self._cache[key] = self._prepare(cut)
         return self._cache[key]
@@ -110,7 +133,7 @@ class SpeechDataset(Dataset):
             symbols, durations = self._symbols(cut, wave, len(mel))
         except FmAudioError as e:
             return self._leave_out(cut, "text", str(e))
-        if len(symbols) > len(mel):
+        if len(symbols) > len(mel) and not self.captions:
             return self._leave_out(cut, "too fast", f"{len(symbols)} symbols in {len(mel)} frames")
         log_pitch, voiced = self.tracker(wave.numpy(), len(mel)) if self.tracker else (None, None)
         heard = None
@@ -155,6 +178,17 @@ class SpeechDataset(Dataset):
         known = self.without_durations[why.split("(")[0].strip()]
         known.append(cut.id)
         log.warning("clip %s is used without its durations (number %d of this kind): %s", cut.id, len(known), why)
+
+
+def side_by_side(rows: Sequence[Sequence[Tensor]], spec: AudioSpec) -> tuple[Tensor, Tensor]:
+    """Log-mels (n bands), several or none for each item -> (b r n bands) with mask (b r n); the floor where there is none."""
+    r = max(1, *map(len, rows)) if rows else 1
+    n = max([len(mel) for row in rows for mel in row], default=1)
+    mels, mask = torch.full((len(rows), r, n, spec.bands), spec.floor), torch.zeros(len(rows), r, n, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        for k, mel in enumerate(row):
+            mels[i, k, : len(mel)], mask[i, k, : len(mel)] = mel, True
+    return mels, mask
 
 
 def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:

@@ -72,6 +72,12 @@ def wave_of_cut(cut: Cut, sample_rate: int) -> np.ndarray:
     return np.ascontiguousarray(resample(wave, recording.sampling_rate, sample_rate))
 
 
+def source_of(cut: Cut) -> str:
+    """The file a cut was cut from, or the name of its recording where that is no file."""
+    first = cut.recording.sources[0]
+    return str(first.source) if first.type == "file" else str(cut.recording_id)
+
+
 def _from_memory(cut: Cut) -> np.ndarray:
     try:
         return cut.recording.load_audio().mean(0)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import lightning
 
 from fm_audio.audio import AudioSpec
-from fm_audio.data.clips import SpeechDataset
-from fm_audio.data.cuts import is_shar, load_cuts
+from fm_audio.data.clips import SpeechDataset, key_of
+from fm_audio.data.cuts import is_shar, load_cuts, source_of
+from fm_audio.data.frozen_captions import FrozenCaptions
 from fm_audio.data.frozen_speech import FrozenSpeech
 from fm_audio.data.loader import Batches, Loader, Position, SizedLoader, position_of
+from fm_audio.data.neighbours import Neighbours
 from fm_audio.data.sampling import BucketPlan
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.types import FmAudioError
@@ -42,6 +44,9 @@ class SpeechDataModule(lightning.LightningDataModule):
     cache: keep log-mels in memory (float16, 67 MB an hour at 24 kHz and 100 bands). pitch: track F0 too, for tasks that read it.
     listener: a frozen speech encoder whose states of each clip go with it, for tasks that listen through one.
     fill_above_hz: where recordings end, when the mel contract goes higher: bands above are filled (`fm_audio.bandwidth`).
+    captions: texts tell what is heard, they are not said in the clip.
+    retrieve: so many training clips whose captions are nearest go with each clip, for tasks that look at them; never the clip
+    itself or another cut of its recording. retrieve_by: the text encoder that compares captions; None compares words.
     """
 
     def __init__(
@@ -61,6 +66,9 @@ class SpeechDataModule(lightning.LightningDataModule):
         pitch: bool = False,
         fill_above_hz: float | None = None,
         listener: FrozenSpeech | None = None,
+        captions: bool = False,
+        retrieve: int = 0,
+        retrieve_by: FrozenCaptions | None = None,
     ) -> None:
         super().__init__()
         if not cuts:
@@ -71,7 +79,11 @@ class SpeechDataModule(lightning.LightningDataModule):
             raise FmAudioError(
                 f"data: {cuts} mixes a Shar folder with other cuts; export them together with python -m data_prep.shar"
             )
+        if retrieve and (any(map(is_shar, cuts)) or not cache):
+            raise FmAudioError("data: retrieve looks among clips in memory; give cuts that are no Shar, and cache: true")
         self.cuts_paths, self.validation_paths = list(cuts), list(validation_cuts)
+        self.captions, self.retrieve, self.retrieve_by = captions, retrieve, retrieve_by
+        self._found: dict[tuple, list[Cut]] | None = None
         self.spec, self.frontend = spec, frontend
         self.min_seconds, self.max_seconds, self.workers = min_seconds, max_seconds, workers
         self.cache, self.pitch, self.fill_above_hz, self.listener = cache, pitch, fill_above_hz, listener
@@ -85,6 +97,15 @@ class SpeechDataModule(lightning.LightningDataModule):
             self._cuts = self._fitting(self.cuts_paths)
         if not self._validation:
             self._validation = self._fitting(self.validation_paths)
+        if self.retrieve and self._found is None:
+            self._found = self._look_up()
+
+    def _look_up(self) -> dict[tuple, list[Cut]]:
+        """What goes with each clip."""
+        among = Neighbours([c.supervisions[0].text for c in self._cuts], list(map(source_of, self._cuts)), self.retrieve_by)
+        asking = [*self._cuts, *self._validation]
+        rows = among.nearest([c.supervisions[0].text for c in asking], self.retrieve, [{source_of(c)} for c in asking])
+        return {key_of(cut): [self._cuts[i] for i, _ in row] for cut, row in zip(asking, rows, strict=True)}
 
     @property
     def streamed(self) -> bool:
@@ -142,9 +163,16 @@ class SpeechDataModule(lightning.LightningDataModule):
         return Loader(dataset, Batches(epoch, self._position), self.workers, {"shar": self.cuts_paths[0], "seed": plan.seed})
 
     def _dataset(self, cache: bool, spare: Sequence[Cut]) -> SpeechDataset:
-        fill, listener = self.fill_above_hz, self.listener
         return SpeechDataset(
-            self.spec, self.frontend, cache, spare=spare, pitch=self.pitch, fill_above_hz=fill, listener=listener
+            self.spec,
+            self.frontend,
+            cache,
+            spare=spare,
+            pitch=self.pitch,
+            fill_above_hz=self.fill_above_hz,
+            listener=self.listener,
+            captions=self.captions,
+            found=self._found,
         )
 
     def _trainer(self) -> Any:

@@ -21,9 +21,10 @@ import torch
 
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
+from fm_audio.data.sound_features import SPEC
 from fm_audio.evaluation.metrics import Interval, proportion_interval
 from fm_audio.evaluation.report import save_json
-from fm_audio.evaluation.sound_judge import SPEC, SoundJudge, fit_judge, frechet, spread
+from fm_audio.evaluation.sound_judge import SoundJudge, fit_judge, frechet, spread
 from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import SoundMaker, load_sounds
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-Bar = Callable[[str], AbstractContextManager[Callable[[float], None] | None]]
+from fm_audio.progress import progress_bar
 
 EXAMPLES = """examples:
   fm-audio voices --json
@@ -19,8 +16,8 @@ EXAMPLES = """examples:
   fm-audio voices vector anna.wav"""
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], bar: Bar) -> None:
-    """The command and its own two; `bar` shows how far long work is."""
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command and its own two."""
     what = "list the voices that are installed, and those of the voice bank"
     voices = commands.add_parser(
         "voices",
@@ -33,7 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], bar: Bar)
     voices.add_argument("--bank", type=Path, metavar="DIR", help="the voice bank (default: $FM_AUDIO_BANK, or one of yours)")
     voices.add_argument("--like", type=Path, metavar="FILE", help="sort by how much they sound like this recording")
     _add_encoder(voices)
-    voices.set_defaults(run=partial(_list, bar))
+    voices.set_defaults(run=_list)
     actions = voices.add_subparsers(metavar="ACTION")
     _add_add(actions)
     _add_vector(actions)
@@ -72,7 +69,7 @@ def _add_vector(actions: Any) -> None:
     vector.set_defaults(run=_vector)
 
 
-def _list(bar: Bar, args: argparse.Namespace) -> int:
+def _list(args: argparse.Namespace) -> int:
     from fm_audio.voices import list_voices
     from fm_audio.voices.bank import VoiceBank
 
@@ -82,7 +79,7 @@ def _list(bar: Bar, args: argparse.Namespace) -> int:
     ]
     rows += [_row(voice) for voice in bank.voices()]
     if args.like is not None:
-        rows = _by_likeness(rows, args, bank, bar)
+        rows = _by_likeness(rows, args, bank)
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
@@ -102,14 +99,14 @@ def _row(voice: Any) -> dict[str, Any]:
     return {"name": voice.card.name, "model": None, "default": False, **asdict(voice.card), "file": str(voice.path)}
 
 
-def _by_likeness(rows: list[dict[str, Any]], args: argparse.Namespace, bank: Any, bar: Bar) -> list[dict[str, Any]]:
+def _by_likeness(rows: list[dict[str, Any]], args: argparse.Namespace, bank: Any) -> list[dict[str, Any]]:
     from fm_audio.audio import load_audio
     from fm_audio.evaluation.likeness import nearest
     from fm_audio.evaluation.speaker import READ_AT_HZ, load_speaker_encoder
 
     recording = load_audio(args.like, READ_AT_HZ)
     encoder = load_speaker_encoder(args.encoder)
-    with bar("listening") as progress:
+    with progress_bar("listening") as progress:
         found = nearest(recording, encoder, bank, progress)
     known = {(row["name"], row["model"]): row for row in rows}
     return [{**known[f.name, f.model], "similarity": round(f.similarity, 4)} for f in found]

@@ -18,6 +18,7 @@ class SoundRequest:
 
     start: normalised log-mel (n bands) to start from, of which `strength` (0 to 1) is replaced by noise: 1 ignores it.
     given, kept: log-mel (n bands) and where (n,) it shall stay as it is; the rest is filled in. Both cover the whole sound.
+    found: normalised log-mels (n bands) of clips that are like what is asked for, for models that were trained with such.
     """
 
     prompt: str
@@ -28,6 +29,7 @@ class SoundRequest:
     strength: float = 1.0
     given: Tensor | None = None
     kept: Tensor | None = None
+    found: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():

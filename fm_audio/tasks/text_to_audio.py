@@ -2,6 +2,7 @@
 
     caption ─▶ states ─┬▶ Cond.tokens          seconds ─▶ sinusoids of log₂ ─┐
                        └▶ their mean ─────────────────────────────────────────┴▶ Cond.vector
+    clips that were found for the caption ─▶ states ─▶ Cond.tokens, behind those of the caption
     frames that are given (to extend or to fill) and where they are ─▶ Cond.frames
 
 The caption alone is dropped in training, so that guidance leans away from "any sound of that length", or from a negative prompt.
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.clips import side_by_side
 from fm_audio.data.frozen_captions import FrozenCaptions
 from fm_audio.data.text.spelled import Spelled
+from fm_audio.encoders.clips import ClipEncoder
 from fm_audio.encoders.tokens import TokenEncoder
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.path import Path
@@ -42,6 +45,8 @@ class TextToAudio(nn.Module):
     frontend: the letters or pieces that captions are read in, by an encoder that is trained with the rest; or a text encoder of
     `transformers`, which stays as it is: caption_layers and caption_heads are not used then.
     condition_drop: the share of training items without a caption. infill: the share that sees a part of its sound.
+    retrieval: looks at clips found for the caption (`SpeechDataModule(retrieve=…)`, `SoundRequest.found`); in training a
+    share of `retrieval_drop` of the items sees none of them, and the others each of theirs half of the time.
     prediction: as in `MelPort`; with "velocity" the backbone must be wider than frames_per_token · bands.
     """
 
@@ -58,21 +63,24 @@ class TextToAudio(nn.Module):
         dropout: float = 0.1,
         condition_drop: float = 0.1,
         infill: float = 0.2,
+        retrieval: bool = False,
+        retrieval_drop: float = 0.3,
         prediction: str = "velocity",
         time_law: TimeLaw | None = None,
         path: Path | None = None,
     ) -> None:
         super().__init__()
-        for name, share in (("condition_drop", condition_drop), ("infill", infill)):
+        for name, share in (("condition_drop", condition_drop), ("infill", infill), ("retrieval_drop", retrieval_drop)):
             if not 0.0 <= share < 1.0:
                 raise FmAudioError(f"TextToAudio: {name} is {share}; give a share in [0, 1)")
         self.spec, self.frontend = spec, frontend
-        self.condition_drop, self.infill = condition_drop, infill
+        self.condition_drop, self.infill, self.retrieval_drop = condition_drop, infill, retrieval_drop
         self.encoder: nn.Module
         if isinstance(frontend, FrozenCaptions):
             self.encoder = nn.Linear(frontend.channels, caption_width)
         else:
             self.encoder = TokenEncoder(len(frontend.symbols), caption_width, caption_layers, caption_heads, dropout=dropout)
+        self.clips = ClipEncoder(spec.bands, caption_width) if retrieval else None
         self.gist = nn.Linear(caption_width, vector_width)
         self.vector_width = vector_width
         width: int = backbone.width  # type: ignore[assignment]
@@ -85,10 +93,23 @@ class TextToAudio(nn.Module):
         read = uniforms(b, False, generator, device) >= self.condition_drop
         filled = uniforms(b, False, generator, device) < self.infill
         hidden = hidden_span(batch.mask, 0.3, generator) | (batch.mask & ~filled[:, None])
+        found = self._seen(batch, read, generator)
         cond = self._cond(
-            self._states(batch.symbols, batch.symbols_mask).drop(read), batch.mask, batch.mel, batch.mask & ~hidden
+            self._states(batch.symbols, batch.symbols_mask).drop(read), batch.mask, batch.mel, batch.mask & ~hidden, found
         )
         return {"loss": self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)}
+
+    def _seen(self, batch: SpeechBatch, read: Tensor, generator: torch.Generator | None) -> Cond | None:
+        """States of the clips that each item is shown: none without its caption, else each of them half of the time."""
+        if self.clips is None:
+            return None
+        if batch.found is None or batch.found_mask is None:
+            raise FmAudioError("TextToAudio: is to look at clips that were found, but the data bring none; give data retrieve: 4")
+        b, r = batch.found.shape[:2]
+        device = batch.mask.device
+        some = read & (uniforms(b, False, generator, device) >= self.retrieval_drop)
+        shown = some[:, None] & (uniforms(b * r, False, generator, device).view(b, r) < 0.5)
+        return self.clips(batch.found, batch.found_mask & shown[..., None])
 
     def default_sampling(self) -> Sampling:
         return Sampling(steps=16, guidance=3.0, guidance_rescale=0.5)
@@ -103,10 +124,12 @@ class TextToAudio(nn.Module):
     ) -> list[Tensor]:
         """Normalised log-mel (n bands) of each request; the same alone and in any company. `progress` hears the share done.
 
-        Raises FmAudioError for captions that cannot be read, for guidance of a model that was not trained for it, and for given
-        frames that are not as many as the seconds ask for.
+        Raises FmAudioError for captions that cannot be read, for guidance of a model that was not trained for it, for given
+        frames that are not as many as the seconds ask for, and for found clips where the model does not look at any.
         """
         sampling = sampling or self.default_sampling()
+        if self.clips is None and any(r.found for r in requests):
+            raise FmAudioError("found: this model does not look at other clips; ask without, or train one with retrieval: true")
         require_guidance_was_trained(sampling, self.condition_drop)
         device = self.gist.weight.device
         lengths = [self._frames(r) for r in requests]
@@ -157,13 +180,22 @@ class TextToAudio(nn.Module):
             if r.start is not None:
                 begin[i, : lengths[i]] = r.start.to(given)
         captions = self._captions([ids[k] for k in (0, 1) for ids in read])  # asked for, then negative, in one width
-        halves = slice(len(requests)), slice(len(requests), None)
-        cond, null = (self._cond(captions.rows(half), mask, given, kept) for half in halves)
+        found, unseen = self._found(requests)
+        cond = self._cond(captions.rows(slice(len(requests))), mask, given, kept, found)
+        null = self._cond(captions.rows(slice(len(requests), None)), mask, given, kept, unseen)
         x1 = self.head.sample(
             mask, cond, sampling, [r.seed for r in requests], null=null, begin=begin if since else None, since=since
         )
         x1 = torch.where(kept[..., None], given, x1)
         return [row[:n] for row, n in zip(x1, lengths, strict=True)]
+
+    def _found(self, requests: Sequence[SoundRequest]) -> tuple[Cond | None, Cond | None]:
+        """States of the clips that were found, and the same with none to be seen."""
+        if self.clips is None:
+            return None, None
+        device = self.gist.weight.device
+        mels, mask = (x.to(device) for x in side_by_side([r.found for r in requests], self.spec))
+        return self.clips(mels, mask), self.clips(mels, torch.zeros_like(mask))
 
     def _captions(self, ids: Sequence[list[int]]) -> Cond:
         """States of captions; of an empty one, those of no caption."""
@@ -179,14 +211,14 @@ class TextToAudio(nn.Module):
         states = self.encoder(self.frontend.states(ids, mask)).masked_fill(~mask[..., None], 0.0)
         return Cond(tokens=states, tokens_mask=mask)
 
-    def _cond(self, caption: Cond, mask: Mask, mel: Frames, kept: Mask) -> Cond:
-        """What the head is told: the caption, the seconds, and the frames that are kept."""
+    def _cond(self, caption: Cond, mask: Mask, mel: Frames, kept: Mask, found: Cond | None = None) -> Cond:
+        """What the head is told: the caption, the seconds, the frames that are kept, the clips that were found."""
         assert caption.tokens is not None and caption.tokens_mask is not None
         mean = caption.tokens.sum(1) / caption.tokens_mask.sum(1, keepdim=True)
         told = (caption.tokens != 0).flatten(1).any(1, keepdim=True)
         vector = self._seconds(mask) + self.gist(mean).float() * told
         frames = torch.cat([mel.float().masked_fill(~kept[..., None], 0.0), kept[..., None].float()], -1)
-        return Cond(frames=frames, tokens=caption.tokens, tokens_mask=caption.tokens_mask, vector=vector)
+        return Cond.join(caption, *([] if found is None else [found]), Cond(frames=frames, vector=vector))
 
     def _seconds(self, mask: Mask) -> Float[Tensor, "b g"]:
         """Sinusoids of log₂ of the length, the fastest of which turns by OCTAVE radians for twice the length."""

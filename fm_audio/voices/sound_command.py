@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fm_audio.audio import Audio, load_audio, require_writable
+from fm_audio.data.sound_bank import Found, SoundBank
+from fm_audio.progress import progress_bar
 from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import SoundMaker, load_sounds
 
 DEFAULT_SECONDS = 4.0
+NEAREST = 3  # clips of a bank
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     given.add_argument("--fill", type=Path, metavar="FILE", help="a sound in which --between is made anew")
     made.add_argument("--strength", type=float, help="0 to 1: how much of --start gives way to the prompt (default: 0.6)")
     made.add_argument("--between", type=float, nargs=2, metavar=("FROM", "TO"), help="seconds of --fill")
+    made.add_argument("--bank", type=Path, metavar="DIR", help="a bank of fm-audio bank make, to look among for the prompt")
+    made.add_argument("--retrieve", type=int, metavar="N", help="show the model so many of its clips (default: 3)")
     made.add_argument("--steps", type=int, help="solver steps (default: the model's)")
     made.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the model's)")
     made.add_argument("--seed", type=int, default=0, help="of the first sound; the next takes the next seed (default: 0)")
@@ -47,6 +52,8 @@ def main(argv: Sequence[str]) -> int:
         raise FmAudioError("--strength: says how much of --start changes; give --start FILE too")
     if (given.between is not None) != (given.fill is not None):
         raise FmAudioError("--fill and --between: give both, a sound and the two times between which it is made anew")
+    if given.retrieve is not None and (given.bank is None or given.retrieve < 1):
+        raise FmAudioError(f"--retrieve {given.retrieve}: give 1 or more, and --bank DIR to take them from")
     if given.count is not None and given.count < 1:
         raise FmAudioError(f"--count: given {given.count}; give 1 or more")
     count = given.count or 1
@@ -54,27 +61,45 @@ def main(argv: Sequence[str]) -> int:
     for path in files:
         require_writable(path)
     maker = load_sounds(given.model, given.device)
-    sounds = _made(maker, given, count)
+    found: list[Found] = []
+    near: list[Audio] = []
+    if given.bank is not None:
+        found, near = maker.from_bank(SoundBank(given.bank), given.prompt, given.retrieve or NEAREST)
+    with progress_bar("making") as progress:
+        sounds = _made(maker, given, count, near, progress)
     for path, sound in zip(files, sounds, strict=True):
         sound.save(path)
     if given.json:
+        shown = [{"file": f.clip.file, "caption": f.clip.caption, "licence": f.clip.licence, "near": f.near} for f in found]
         rows = [
-            {"file": str(path), "seconds": round(sound.seconds, 4), "seed": given.seed + i}
+            {"file": str(path), "seconds": round(sound.seconds, 4), "seed": given.seed + i, "shown": shown}
             for i, (path, sound) in enumerate(zip(files, sounds, strict=True))
         ]
         print(json.dumps(rows, indent=2))
     return 0
 
 
-def _made(maker: SoundMaker, given: argparse.Namespace, count: int) -> list[Audio]:
+def _made(
+    maker: SoundMaker,
+    given: argparse.Namespace,
+    count: int,
+    near: Sequence[Audio],
+    progress: Callable[[float], None] | None,
+) -> list[Audio]:
     sampling = maker.sampling.changed(steps=given.steps, guidance=given.guidance)
     named = given.start or given.extend or given.fill
     sound = None if named is None else load_audio(named, maker.spec.sample_rate)
     if sound is None or given.start:
         seconds = given.seconds if given.seconds is not None else sound.seconds if sound else DEFAULT_SECONDS
         strength = 0.6 if given.strength is None and given.start else given.strength or 1.0
-        return maker.make([given.prompt] * count, seconds, given.seed, given.negative, sound, strength, sampling)
+        prompts = [given.prompt] * count
+        return maker.make(prompts, seconds, given.seed, given.negative, sound, strength, sampling, progress, near)
     if given.extend and given.seconds is None:
         raise FmAudioError("--extend: until when? give --seconds, the length of the whole")
     first, last = given.between or (sound.seconds, given.seconds)
-    return [maker.fill(given.prompt, sound, first, last, given.seed + i, given.negative, sampling) for i in range(count)]
+    made = []
+    for i in range(count):
+        made.append(maker.fill(given.prompt, sound, first, last, given.seed + i, given.negative, sampling, near))
+        if progress is not None:
+            progress((i + 1) / count)
+    return made

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.checkpoint import CONFIG, load_model, read_config
+from fm_audio.data.clips import FOUND_SECONDS
+from fm_audio.data.sound_bank import Found, SoundBank
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.text_to_audio import TextToAudio
@@ -45,14 +47,18 @@ class SoundMaker:
         strength: float = 1.0,
         sampling: Sampling | None = None,
         progress: Callable[[float], None] | None = None,
+        found: Sequence[Audio] = (),
     ) -> list[Audio]:
         """A sound of `seconds` for each prompt; number i takes seed + i. Exactly so long, to the sample.
+
+        found: sounds like what is asked for (`from_bank`), from which a model that was trained so takes what it can use.
 
         With `start` each begins with that sound, `strength` (0 to 1) of which gives way to noise; it is cut or filled up with
         silence to the length. Raises FmAudioError on what `SoundRequest` and `TextToAudio.generate` refuse.
         """
         begin = None if start is None else self._mel(self._fitted(start, seconds), seconds)
-        asked = [SoundRequest(p, seconds, seed + i, negative, begin, strength) for i, p in enumerate(prompts)]
+        near = self._seen(found)
+        asked = [SoundRequest(p, seconds, seed + i, negative, begin, strength, found=near) for i, p in enumerate(prompts)]
         mels = self.model.generate(asked, sampling or self.sampling, progress)
         return [Audio(self._heard(mel, seconds), self.spec.sample_rate) for mel in mels]
 
@@ -66,6 +72,7 @@ class SoundMaker:
         seed: int = 0,
         negative: str = "",
         sampling: Sampling | None = None,
+        found: Sequence[Audio] = (),
     ) -> Audio:
         """The sound with what lies between the two times made anew, in company of the rest. `end_seconds` behind its end extends
         it. Outside of the two times and a short fade it stays as it is, to the sample.
@@ -88,9 +95,23 @@ class SoundMaker:
             kept = at < min(first, frames - 1)
         whole = np.pad(samples, (0, max(0, self.spec.samples_of_seconds(seconds) - len(samples))))
         mel = self._mel(whole, seconds)
-        asked = SoundRequest(prompt, seconds, seed, negative, given=mel, kept=kept)
+        asked = SoundRequest(prompt, seconds, seed, negative, given=mel, kept=kept, found=self._seen(found))
         made = self._heard(self.model.generate([asked], sampling or self.sampling)[0], seconds)
         return Audio(self._joined(whole, made, start_seconds, end_seconds, own), self.spec.sample_rate)
+
+    def from_bank(self, bank: SoundBank, prompt: str, count: int) -> tuple[list[Found], list[Audio]]:
+        """Clips of a bank that are nearest to a prompt, and their sounds. Raises FmAudioError for models that look at none."""
+        if self.model.clips is None:
+            raise FmAudioError(f"the model {self.name} does not look at other clips; give one trained with retrieval: true")
+        found = bank.nearest(prompt, count)
+        return found, [bank.sound(f.index, self.spec.sample_rate) for f in found]
+
+    def _seen(self, found: Sequence[Audio]) -> tuple[Tensor, ...]:
+        """Log-mels of the beginnings of clips, as long as in training."""
+        rate = self.spec.sample_rate
+        most = round(FOUND_SECONDS * rate)
+        waves = [resample(sound.samples.astype(np.float32), sound.sample_rate, rate)[:most] for sound in found]
+        return tuple(self.spec.log_mel(torch.from_numpy(wave)[None])[0] for wave in waves)
 
     def _joined(self, whole: np.ndarray, made: np.ndarray, start: float, end: float, own: float) -> np.ndarray:
         """`made` between the two times, with a fade at each joint that lies within the sound, `whole` elsewhere."""

@@ -36,6 +36,21 @@ def requests() -> Sequence[SoundRequest]:
     )
 
 
+def with_found() -> Sequence[SoundRequest]:
+    drawn = torch.Generator().manual_seed(1)
+    clips = [torch.randn(n, 8, generator=drawn) for n in (5, 19, 8)]
+    return (
+        SoundRequest("rain", of_frames(7), 1, found=(clips[0],)),
+        SoundRequest("two low beeps, then rain", of_frames(23), 2, negative="wind", found=tuple(clips)),
+        SoundRequest("a bell", of_frames(9), 3),
+    )
+
+
+def looker() -> nn.Module:
+    net = DiT(WIDTH, 2, 2, 4, 12, position_kernel=0)
+    return TextToAudio(SPEC, Spelled(Letters(LOWER_CASE + "' ", 40)), net, 12, 1, 2, 4, retrieval=True)
+
+
 def maker() -> nn.Module:
     net = DiT(WIDTH, 2, 2, 4, 12, position_kernel=0)
     return TextToAudio(SPEC, Spelled(Letters(LOWER_CASE + "' ", 40)), net, 12, 1, 2, 4)
@@ -46,4 +61,7 @@ def made(net: TextToAudio, items: Sequence[SoundRequest], padding: int) -> Outpu
     return [(mel,) for mel in net.generate([*items, *others], SAMPLING, batch_frames=10_000)[: len(items)]]
 
 
-CASES: dict[str, Case] = {"sounds of captions": task(maker, made, requests, lambda r: round(r.seconds * 1000))}
+CASES: dict[str, Case] = {
+    "sounds of captions": task(maker, made, requests, lambda r: round(r.seconds * 1000)),
+    "sounds of captions and clips": task(looker, made, with_found, lambda r: round(r.seconds * 1000)),
+}

@@ -13,8 +13,9 @@ from fm_audio.audio import Audio
 from fm_audio.data.preparation.layouts import Naming, read_manifest
 from fm_audio.data.preparation.prepare import Options, prepare
 from fm_audio.data.preparation.report import Report
+from fm_audio.data.sound_features import features
 from fm_audio.evaluation import sounds
-from fm_audio.evaluation.sound_judge import features, fit_judge, frechet, spread
+from fm_audio.evaluation.sound_judge import fit_judge, frechet, spread
 from fm_audio.types import FmAudioError
 from tests.unit.test_sounds import folder as folder  # noqa: F401 - a small model with random weights
 

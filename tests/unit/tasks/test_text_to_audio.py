@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -125,6 +126,43 @@ def test_training_scores_what_is_hidden_and_drops_captions() -> None:
     assert loss(model, seen) != loss(model, changed)
     model.condition_drop = 0.999999
     assert loss(model, seen) == loss(model, changed)
+
+
+def test_clips_that_were_found_say_what_the_caption_cannot() -> None:
+    """Of a caption that may be either sound, the clip that was found tells which; hidden or absent it tells nothing."""
+    model = make(retrieval=True, retrieval_drop=0.2)
+    optimizer, g, seen = torch.optim.AdamW(model.parameters(), 4e-3), torch.Generator().manual_seed(0), batch(model)
+    one = torch.tensor(model.frontend.encode("one").ids)
+    symbols = one.expand(len(seen), -1)
+    found = torch.stack([mel_of(text)[None] for text in seen.texts])  # b 1 n d
+    told = {"symbols": symbols, "symbols_mask": symbols > 0, "durations_frames": torch.zeros_like(symbols)}
+    seen = replace(seen, **told, found=found, found_mask=torch.ones(found.shape[:3]).bool())
+    for _ in range(300):
+        optimizer.zero_grad()
+        model.loss(seen, g)["loss"].backward()
+        optimizer.step()
+    model.eval()
+    ask = [SoundRequest("one", SECONDS, seed=3, found=(mel_of(c),)) for c in CAPTIONS]
+    low, high = model.generate(ask, PLAIN)
+    assert 1.5 * off(low, "low") < off(low, "high") and 1.5 * off(high, "high") < off(high, "low")
+    with pytest.raises(FmAudioError, match="this model does not look at other clips"):
+        make().generate(ask, PLAIN)
+    with pytest.raises(FmAudioError, match="but the data bring none; give data retrieve: 4"):
+        model.loss(batch(model), g)
+
+
+def test_clips_are_shown_to_those_who_read_and_each_half_of_the_time() -> None:
+    model = make(retrieval=True, retrieval_drop=0.25)
+    seen = batch(model, (FRAMES,) * 500)
+    found = torch.zeros(len(seen), 2, 8, SPEC.bands)
+    seen = replace(seen, found=found, found_mask=torch.ones(found.shape[:3]).bool())
+    read = torch.arange(len(seen)) % 2 == 0
+    shown = model._seen(seen, read, torch.Generator().manual_seed(0))
+    assert shown is not None and shown.tokens_mask is not None
+    each = shown.tokens_mask.view(len(seen), 2, -1).any(-1)
+    assert not each[~read].any(), "without its caption an item sees no clips either"
+    assert each[read].float().mean() == pytest.approx(0.75 * 0.5, abs=0.04)
+    assert (each[read].sum(1) == 2).float().mean() == pytest.approx(0.75 * 0.25, abs=0.04)
 
 
 @pytest.mark.parametrize(
