@@ -17,14 +17,6 @@ _LICENCES = (
 )
 
 
-def words_of(name: str) -> str:
-    """`Effects/DoorCreak_02` -> `door creak`: the last part, in words, without what only counts or dates."""
-    name = re.sub(r"\.\w{2,4}$", "", name).rpartition("/")[2]
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
-    words = [w for w in re.split(r"[^A-Za-z']+", name) if len(w) > 1 or w.lower() == "a"]
-    return " ".join(words).lower()
-
-
 def said(what: str, key: str, plain: bool = False) -> str:
     """One of several ways to say that `what` is heard; which, `key` decides for ever. `plain` has only the first."""
     return WAYS[0 if plain else text_hash(key) % len(WAYS)].format(what)

@@ -10,10 +10,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.captions import said, words_of
+from data_prep.captions import said
 from data_prep.corpus import prepare_corpus
 from data_prep.prepare import run
-from fm_audio.data.preparation.clip import Clip
+from fm_audio.data.preparation.clip import Clip, words_of
 from fm_audio.data.preparation.layouts import Refuse
 from fm_audio.types import FmAudioError
 

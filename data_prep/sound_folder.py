@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.captions import said, words_of
+from data_prep.captions import said
 from data_prep.corpus import prepare_corpus
 from data_prep.prepare import run
-from fm_audio.data.preparation.clip import Clip
+from fm_audio.data.preparation.clip import Clip, words_of
 from fm_audio.data.preparation.layouts import AUDIO_ENDINGS, Refuse
 
 EXAMPLE = "python -m data_prep.sound_folder /usr/share/sonic-pi/samples data/samples --licence CC0-1.0"

@@ -27,7 +27,9 @@ from fm_audio.types import FmAudioError, Frames, Wave
 class AudioSpec:
     """Everything two models must share before one may decode what the other generates.
 
-    Defaults are F5-TTS's 24 kHz contract with an affine map to roughly zero mean and unit variance.
+    Defaults are F5-TTS's 24 kHz contract with an affine map to roughly zero mean and unit variance. With a `codec`
+    (`fm_audio.codecs`) its latents stand where mel frames would: `bands` are its channels, `hop_samples` its hop, and what is
+    about the STFT says nothing.
     """
 
     sample_rate: int = 24_000
@@ -45,6 +47,7 @@ class AudioSpec:
     magnitude_epsilon: float = 0.0  # HiFi-GAN: sqrt(|X|² + 1e-9)
     mean: float = 0.0
     std: float = 1.0
+    codec: str | None = None
 
     @property
     def frame_hz(self) -> float:
@@ -52,7 +55,9 @@ class AudioSpec:
 
     @property
     def floor(self) -> float:
-        """The value of silence: the log floor after the affine map."""
+        """The value of silence: the log floor after the affine map; 0 for latents, whose padding means nothing."""
+        if self.codec is not None:
+            return 0.0
         return (math.log(self.log_floor) - self.mean) / self.std
 
     def frames_of_samples(self, samples: int) -> int:
@@ -83,6 +88,7 @@ class AudioSpec:
 
     def log_mel(self, wave: Wave) -> Frames:
         """wave (b s) in [-1, 1] -> normalised log-mel (b n bands), n = floor(s / hop)."""
+        self._require_mel()
         n = self.frames_of_samples(wave.shape[-1])
         magnitude = _magnitude(self, wave)[..., :n]
         mel = torch.matmul(_filters(self, wave.device), magnitude)
@@ -90,8 +96,13 @@ class AudioSpec:
 
     def magnitude_of_log_mel(self, mel: Frames) -> Tensor:
         """Least-squares inverse of the filters: log-mel (b n bands) -> non-negative STFT magnitude (b n_fft/2+1 n)."""
+        self._require_mel()
         linear = (mel * self.std + self.mean).exp().mT.double()
         return torch.matmul(_inverse_filters(self, mel.device), linear).clamp(min=0).pow(1 / self.power).float()
+
+    def _require_mel(self) -> None:
+        if self.codec is not None:
+            raise FmAudioError(f"spec: stands for latents of {self.codec}, not for a mel; fm_audio.codecs makes and decodes them")
 
     def contract(self) -> dict[str, object]:
         """The fields as a plain dictionary, for checkpoints and cards."""

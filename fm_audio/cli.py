@@ -37,6 +37,7 @@ ELSEWHERE = {
     "adapt": ("fm_audio.adapt.cli", "train", "a new voice from recordings: an adapter for a voice that exists"),
     "text": ("fm_audio.tasks.text_command", "train", "write text: the answer of a text-to-text model, or text from noise alone"),
     "sound": ("fm_audio.voices.sound_command", "train", "make a sound that a sentence describes"),
+    "scene": ("fm_audio.voices.scene_command", "scene", "speech, sounds, files and pauses on one timeline"),
     "bank": ("fm_audio.voices.bank_command", "train", "captioned sounds that fm-audio sound looks among"),
     "transcribe": ("fm_audio.tasks.transcribe_command", "train", "write down what is said in recordings"),
     "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
@@ -212,7 +213,9 @@ def _add_clone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog='example: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." -o out.wav',
     )
     _add_text(clone)
-    clone.add_argument("--reference", required=True, metavar="FILE|NAME", help="1 to 20 s of one voice, or a voice of the bank")
+    whose = clone.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--reference", metavar="FILE|NAME", help="1 to 20 s of one voice, or a voice of the bank")
+    whose.add_argument("--voice-like", metavar="TEXT", help='the voice of the bank that is described so: "calm elderly man"')
     clone.add_argument("--reference-text", help="what the reference says, word for word; the bank knows it of its voices")
     clone.add_argument("--bank", type=Path, metavar="DIR", help="the voice bank (see fm-audio voices --help)")
     _add_cloner(clone)
@@ -233,7 +236,7 @@ def _clone(args: argparse.Namespace) -> int:
     from fm_audio.voices.cloner import load_cloner
 
     require_writable(args.output)
-    path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank))
+    path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank), args.voice_like)
     cloner, guard = load_cloner(args.model, args.device), _guard(args)
     reference = load_audio(path, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}

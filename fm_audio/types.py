@@ -131,6 +131,19 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class Codec(Protocol):
+    """A wave as latent frames, and back: `encode(wave (b s)) -> (b s // hop channels)`, `decode(x, mask) -> wave (b n·hop)`."""
+
+    sample_rate: int
+    hop_samples: int
+    channels: int
+
+    def encode(self, wave: Wave) -> Frames: ...
+
+    def decode(self, x: Frames, mask: Mask) -> Wave: ...
+
+
+@runtime_checkable
 class Task(Protocol):
     """A plain `nn.Module` that thinks; Lightning only logs and steps it.
 

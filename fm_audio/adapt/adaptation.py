@@ -20,7 +20,7 @@ from fm_audio.adapt.batches import Endless, Once, WithReplay, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
 from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_alone, require_new, write_voice
-from fm_audio.adapt.growth import MOST_MEGABYTES, bend, collect, grow, megabytes, start_like, whole_state
+from fm_audio.adapt.growth import bend, collect, grow, require_small, start_like, whole_state
 from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
 from fm_audio.adapt.pictures import draw_mels
@@ -99,12 +99,8 @@ def adapt(
     if source.voice in {*voice.speakers, *voice.model.speakers}:
         raise FmAudioError(f"--name {source.voice}: the base has a speaker of that name; choose another")
     layers = target_layers(voice.model, settings.targets)
-    size = megabytes(voice.model, layers, settings.rank)
-    if not settings.full and size > MOST_MEGABYTES:
-        most = int(settings.rank * MOST_MEGABYTES / size)
-        raise FmAudioError(
-            f"--rank {settings.rank}: makes {size:.0f} MB, and {MOST_MEGABYTES:g} are allowed; give at most {most}"
-        )
+    if not settings.full:
+        require_small(layers, settings.rank)
     with becoming(out) as hidden:
         work = hidden / "work"
         work.mkdir()

@@ -15,8 +15,9 @@ import torch
 from fm_audio.adapt.adaptation import Settings, adapt
 from fm_audio.adapt.card import UNSTATED
 from fm_audio.adapt.ears import open_ears
-from fm_audio.adapt.folders import CARD, becoming, require_alone, require_new, write_voice
+from fm_audio.adapt.folders import CARD, PAGE, becoming, require_alone, require_new, write_voice
 from fm_audio.adapt.recordings import Source
+from fm_audio.adapt.sounds import adapt_sounds
 from fm_audio.checkpoint import load_model
 from fm_audio.data.text.characters import ENGLISH, GERMAN
 from fm_audio.tasks.aligned_tts import AlignedTTS
@@ -25,6 +26,7 @@ from fm_audio.types import FmAudioError
 from fm_audio.voices.adapted import merged
 from fm_audio.voices.adapter import read_adapter, require_base
 from fm_audio.voices.find import find
+from fm_audio.voices.sounds import KIND, kind_of
 
 ALPHABETS = {"english": ENGLISH, "german": GERMAN}
 EXAMPLE = """examples:
@@ -32,6 +34,7 @@ EXAMPLE = """examples:
   fm-audio adapt --voice heart --data anna_wavs -o voices/anna --minutes 20        twenty minutes, then stop
   fm-audio adapt --data kerstin -o voices/kerstin --language de --alphabet german --rank 32
   fm-audio say "Hello, this is Anna." -o anna.wav --adapter voices/anna
+  fm-audio adapt --voice made_sounds --data our_sounds -o adapters/ours       sounds, told by captions or by their files' names
   fm-audio adapt merge voices/anna -o voices/anna_whole"""
 
 
@@ -42,11 +45,18 @@ def main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
     settings, source = _settings(given), _source(given)
     require_new(given.output)
+    if given.voice is not None and kind_of(given.voice) == KIND:
+        report = adapt_sounds(given.voice, source, given.output, settings, shlex.join(["fm-audio", "adapt", *argv]), _tell)
+        return _done(given, report)
     ears = open_ears(given.judge, given.language, torch.get_num_threads())
     report = adapt(given.voice, source, given.output, settings, ears, shlex.join(["fm-audio", "adapt", *argv]), _tell)
+    return _done(given, report)
+
+
+def _done(given: argparse.Namespace, report: dict[str, Any]) -> int:
     if given.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
-    _tell(f"{given.output}: {report['megabytes']:.2f} MB; read {CARD}, listen to listen.html")
+    _tell(f"{given.output}: {report['megabytes']:.2f} MB; read {CARD}, listen to {PAGE}")
     return 0
 
 

@@ -16,15 +16,23 @@ from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.lora import GrownEmbedding
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.training.low_rank import PEFT_NAME, add_lora
+from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import Adapter
 
 MOST_MEGABYTES = 20.0
 
 
-def megabytes(model: AlignedTTS, layers: Mapping[str, nn.Linear], rank: int) -> float:
+def megabytes(layers: Mapping[str, nn.Linear], rank: int) -> float:
     """What an adapter of that rank takes on disk, less a few kilobytes."""
-    numbers = sum(rank * (layer.in_features + layer.out_features) for layer in layers.values())
-    return (numbers + model.speaker.embedding_dim) * 4 / 1e6
+    return sum(rank * (layer.in_features + layer.out_features) for layer in layers.values()) * 4 / 1e6
+
+
+def require_small(layers: Mapping[str, nn.Linear], rank: int) -> None:
+    """Refuse a rank that makes an adapter larger than `MOST_MEGABYTES`."""
+    size = megabytes(layers, rank)
+    if size > MOST_MEGABYTES:
+        most = int(rank * MOST_MEGABYTES / size)
+        raise FmAudioError(f"--rank {rank}: makes {size:.0f} MB, and {MOST_MEGABYTES:g} are allowed; give at most {most}")
 
 
 def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int, taken: Sequence[Likened] = ()) -> None:
@@ -71,22 +79,24 @@ def start_like(model: AlignedTTS, voice: str, batch: SpeechBatch, seed: int) -> 
 
 def collect(model: AlignedTTS, voice: str, base: str, fingerprint: str, reads: Mapping[str, Any] | None, facts: Any) -> Adapter:
     """What was learned, as an adapter."""
-    lora = dict(_lora_layers(model))
-    scales = {float(part.scaling[PEFT_NAME]) for part in lora.values()}
-    assert isinstance(model.speaker, GrownEmbedding) and len(scales) == 1
+    assert isinstance(model.speaker, GrownEmbedding)
     table = model.text.embedding
-    return Adapter(
-        voice=voice,
-        base=base,
-        fingerprint=fingerprint,
+    return replace(
+        collect_bent(model, voice, base, fingerprint, facts),
         speaker=model.speaker.new.detach().clone(),
-        down={name: part.lora_A[PEFT_NAME].weight.detach().clone() for name, part in lora.items()},
-        up={name: part.lora_B[PEFT_NAME].weight.detach().clone() for name, part in lora.items()},
-        scale=scales.pop(),
         symbols=table.new.detach().clone() if isinstance(table, GrownEmbedding) else None,
         frontend=reads,
-        facts=facts,
     )
+
+
+def collect_bent(model: nn.Module, name: str, base: str, fingerprint: str, facts: Any) -> Adapter:
+    """What bent layers learned."""
+    lora = dict(_lora_layers(model))
+    scales = {float(part.scaling[PEFT_NAME]) for part in lora.values()}
+    assert len(scales) == 1
+    down = {name: part.lora_A[PEFT_NAME].weight.detach().clone() for name, part in lora.items()}
+    up = {name: part.lora_B[PEFT_NAME].weight.detach().clone() for name, part in lora.items()}
+    return Adapter(name, base, fingerprint, None, down, up, scales.pop(), facts=facts)
 
 
 def _lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:

@@ -120,3 +120,16 @@ class Watch:
 
     def _line(self, step: int) -> str:
         return f"step {step}: " + "; ".join(f"{kind}: {self.last(kind).line()}" for kind in (AVERAGED, TRAINED))
+
+
+class LeastLoss(Watch):
+    """Where nobody can listen and all that counts is told by the loss: the least of it chooses, and `patience` looks without less
+    are enough."""
+
+    def __call__(self, step: int, trained: Mapping[str, Tensor], averaged: Mapping[str, Tensor]) -> bool:
+        super().__call__(step, trained, averaged)
+        best = self.best
+        return best is not None and len({s.step for s in self.seen if s.step > best.step}) >= self.patience
+
+    def _better(self, seen: Seen) -> bool:
+        return self.best is None or seen.loss < self.best.loss

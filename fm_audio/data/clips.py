@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.bandwidth import fill_above
+from fm_audio.codecs import frames_of
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.cuts import source_of, wave_of_cut
 from fm_audio.data.frozen_speech import FrozenSpeech
@@ -126,7 +127,7 @@ class SpeechDataset(Dataset):
             wave = torch.from_numpy(wave_of_cut(cut, self.spec.sample_rate))
         except FmAudioError as e:
             return self._leave_out(cut, "unreadable", str(e))
-        mel = fill_above(self.spec.log_mel(wave[None])[0], self.spec, self.fill_above_hz).half()
+        mel = fill_above(frames_of(self.spec, wave[None])[0], self.spec, self.fill_above_hz).half()
         if not torch.isfinite(mel).all():
             return self._leave_out(cut, "not finite", "its samples hold values that are not numbers")
         try:

@@ -53,6 +53,8 @@ def _add_add(actions: Any) -> None:
     add.add_argument("--licence", required=True, help="the licence of the recording")
     add.add_argument("--consent", metavar="TEXT", help="who agreed to being cloned, and how; needed unless --synthetic")
     add.add_argument("--synthetic", action="store_true", help="a machine made it: no person was recorded")
+    what = "what the voice is like, for fm-audio clone --voice-like: \"calm elderly man\""
+    add.add_argument("--description", default="", metavar="TEXT", help=what)
     add.add_argument("--language", default="en", metavar="XX", help="two letters (default: en)")
     add.add_argument("--bank", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="another bank than yours")
     add.set_defaults(run=_add)
@@ -85,7 +87,7 @@ def _list(args: argparse.Namespace) -> int:
         return 0
     for row in rows:
         alike = f"{row['similarity']:.3f}  " if "similarity" in row else ""
-        told = ", ".join(f"{k}: {v}" for k, v in row.items() if k not in NOT_SHOWN)
+        told = ", ".join(f"{k}: {v}" for k, v in row.items() if k not in NOT_SHOWN and v != "")
         print(f"{alike}{row['name']:<16} {row['model'] or 'reference':<16} {'default  ' if row['default'] else ''}{told}")
     return 0
 
@@ -116,7 +118,7 @@ def _add(args: argparse.Namespace) -> int:
     from fm_audio.voices.bank import NOBODY, Card, VoiceBank
 
     consent = args.consent if args.consent is not None else NOBODY if args.synthetic else ""
-    card = Card(args.name, args.text, args.licence, consent, not args.synthetic, args.language)
+    card = Card(args.name, args.text, args.licence, consent, not args.synthetic, args.language, args.description)
     print(VoiceBank(args.bank).add(card, args.clip).folder)
     return 0
 

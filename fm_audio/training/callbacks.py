@@ -14,8 +14,11 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from fm_audio.data.batches import JointBatch, SpeechBatch
+from fm_audio.decoders.griffin_lim import GriffinLim
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
+from fm_audio.decoders.latent import LatentDecoder
 from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.text_to_audio import TextToAudio
 
 
 class PeakMemory(L.Callback):
@@ -63,7 +66,7 @@ class SpokenSentences(L.Callback):
             task, batch = getattr(task, "speech", None), batch.speech
         if task is None:
             return
-        vocoder = HarmonicPlusNoise(task.spec)
+        vocoder = _decoder(task)
         for i, example in enumerate(task.examples(batch, min(self.sentences, len(batch)), Sampling(steps=self.steps))):
             recorded = batch.mel[i, batch.mask[i]].float().cpu().numpy()
             durations = np.zeros(0) if example.durations_frames is None else example.durations_frames.cpu().numpy()
@@ -80,6 +83,13 @@ class SpokenSentences(L.Callback):
             elif isinstance(logger, WandbLogger):
                 logger.log_image(f"mel/{name}", [figure], step=trainer.global_step)
                 logger.log_audio(f"audio/{name}", [wave], step=trainer.global_step, sample_rate=[sample_rate])
+
+
+def _decoder(task: Any) -> Any:
+    """What makes a task's frames heard without weights of its own."""
+    if task.spec.codec is not None:
+        return LatentDecoder(task.spec)
+    return GriffinLim(task.spec) if isinstance(task, TextToAudio) else HarmonicPlusNoise(task.spec)
 
 
 def draw(recorded: np.ndarray, generated: np.ndarray, durations: np.ndarray, title: str) -> Any:

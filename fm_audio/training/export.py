@@ -59,7 +59,8 @@ def _speaking(node: dict[str, Any]) -> dict[str, Any]:
     if kind in ("text_to_text", "text_in_place", "autoregressive_text", "speech_to_text"):
         return {"kind": kind}
     if kind == "text_to_audio":
-        vocoder = {"class_path": "fm_audio.decoders.griffin_lim.GriffinLim", "init_args": {"spec": arguments["spec"]}}
+        decoder = "griffin_lim.GriffinLim" if (arguments["spec"] or {}).get("codec") is None else "latent.LatentDecoder"
+        vocoder = {"class_path": f"fm_audio.decoders.{decoder}", "init_args": {"spec": arguments["spec"]}}
         return {"kind": kind, "vocoder": vocoder}
     if kind not in ("aligned_tts", "infill_tts", "joint"):
         return {}

@@ -10,7 +10,7 @@ from fm_audio.data.text.extended import Moved
 from fm_audio.lora import GrownEmbedding, LoraLinear
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.adapter import Adapter, require_fit
+from fm_audio.voices.adapter import Adapter, require_fit, whole
 
 
 class Wardrobe:
@@ -58,7 +58,7 @@ class Wardrobe:
             assert isinstance(layer, nn.Linear)
             self._layers[name] = layer
             model.set_submodule(name, lora_layer(layer, name, adapters))
-        model.speaker = _frozen(GrownEmbedding(self._speaker, torch.cat([a.speaker for a in adapters])))  # type: ignore[assignment]
+        model.speaker = _frozen(GrownEmbedding(self._speaker, torch.cat([a.speaker for a in adapters if a.speaker is not None])))  # type: ignore[assignment]
         grown = [a.symbols for a in adapters if a.symbols is not None]
         if grown:
             model.text.embedding = _frozen(GrownEmbedding(self._symbols, torch.cat(grown)))  # type: ignore[assignment]
@@ -86,10 +86,8 @@ def lora_layer(layer: nn.Linear, name: str, adapters: list[Adapter]) -> LoraLine
 def merged(model: AlignedTTS, adapter: Adapter) -> dict[str, Tensor]:
     """The state of a model that speaks as the adapter alone does: changes added into the weights, rows added to the tables."""
     require_fit(adapter, model)
-    state = {key: value.clone() for key, value in model.state_dict().items()}
-    for name, down in adapter.down.items():
-        weight = state[f"{name}.weight"]
-        weight += (adapter.scale * adapter.up[name].double() @ down.double()).to(weight)
+    assert adapter.speaker is not None
+    state = whole(adapter, model.state_dict())
     state["speaker.weight"] = torch.cat([state["speaker.weight"], adapter.speaker.to(state["speaker.weight"])])
     if adapter.symbols is not None:
         table = state["text.embedding.weight"]

@@ -1,7 +1,7 @@
-"""An adapter: what makes a new voice of a model that exists, in a folder of its own.
+"""An adapter: what makes a new voice, or new sounds, of a model that exists, in a folder of its own.
 
     config.json           {"format": 1, "kind": "adapter", "base": {"name", "fingerprint"}, "voice", "facts", "scale", "frontend"}
-    adapter.safetensors   speaker (1 g); symbols (k w) of a front-end that brought new ones; LAYER.down (r in), LAYER.up (out r)
+    adapter.safetensors   speaker (1 g) of a voice; symbols (k w) of a new front-end; LAYER.down (r in), LAYER.up (out r)
 
 It changes layer LAYER by scale · up · down. The fingerprint is that of the base's config and weights: on others the numbers mean
 nothing, and are refused.
@@ -33,13 +33,13 @@ TENSORS = "adapter.safetensors"
 
 @dataclass(frozen=True)
 class Adapter:
-    """`down[layer]` (r in) and `up[layer]` (out r); `speaker` (1 g); `symbols` (k w) and `frontend`, the node of the front-end
-    that reads with them, where the voice reads otherwise than its base."""
+    """`down[layer]` (r in) and `up[layer]` (out r); `speaker` (1 g), none for sounds; `symbols` (k w) and `frontend`, the node of
+    the front-end that reads with them, where the voice reads otherwise than its base."""
 
     voice: str
     base: str
     fingerprint: str
-    speaker: Tensor
+    speaker: Tensor | None
     down: Mapping[str, Tensor]
     up: Mapping[str, Tensor]
     scale: float = 1.0
@@ -66,7 +66,7 @@ def write_adapter(folder: Path, adapter: Adapter) -> None:
     """config.json and the tensors into a folder that exists; who calls renames it once it is whole."""
     from safetensors.torch import save_file
 
-    tensors = {"speaker": adapter.speaker}
+    tensors = {} if adapter.speaker is None else {"speaker": adapter.speaker}
     tensors |= {f"{layer}.down": value for layer, value in adapter.down.items()}
     tensors |= {f"{layer}.up": value for layer, value in adapter.up.items()}
     if adapter.symbols is not None:
@@ -98,13 +98,13 @@ def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
         raise FmAudioError(f"{folder / TENSORS}: missing, truncated or not safetensors ({e}); fetch the adapter again") from e
     down = {key.removesuffix(".down"): value for key, value in tensors.items() if key.endswith(".down")}
     up = {key.removesuffix(".up"): value for key, value in tensors.items() if key.endswith(".up")}
-    if "speaker" not in tensors or set(down) != set(up):
-        raise FmAudioError(f"{folder / TENSORS}: holds no speaker or half a layer; fetch the adapter again")
+    if set(down) != set(up) or not (down or "speaker" in tensors):
+        raise FmAudioError(f"{folder / TENSORS}: holds nothing, or half a layer; fetch the adapter again")
     return Adapter(
         voice=config["voice"],
         base=config["base"]["name"],
         fingerprint=config["base"]["fingerprint"],
-        speaker=tensors["speaker"],
+        speaker=tensors.get("speaker"),
         down=down,
         up=up,
         scale=float(config.get("scale", 1.0)),
@@ -141,6 +141,8 @@ def require_base(adapter: Adapter, folder: Path) -> None:
 
 def require_fit(adapter: Adapter, model: AlignedTTS) -> None:
     """Refuse an adapter whose tensors have no place in the model, before anything is changed."""
+    if adapter.speaker is None:
+        raise FmAudioError(f"adapter {adapter.voice!r}: has no speaker, so it is no voice; is it one for fm-audio sound?")
     new = adapter.front_end(model.frontend)
     rows = (len(new.new_symbols), model.text.embedding.embedding_dim) if isinstance(new, Extended) else None
     shapes = (tuple(adapter.speaker.shape), None if adapter.symbols is None else tuple(adapter.symbols.shape))
@@ -149,6 +151,11 @@ def require_fit(adapter: Adapter, model: AlignedTTS) -> None:
             f"adapter {adapter.voice!r}: its speaker and symbols {shapes} do not fit the model's "
             f"{((1, model.speaker.embedding_dim), rows)}; fetch the adapter again"
         )
+    require_layers(adapter, model)
+
+
+def require_layers(adapter: Adapter, model: nn.Module) -> None:
+    """Refuse an adapter that changes layers which the model lacks, or has in another size."""
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     for name, down in adapter.down.items():
         up = adapter.up[name]
@@ -158,3 +165,12 @@ def require_fit(adapter: Adapter, model: AlignedTTS) -> None:
                 f"adapter {adapter.voice!r}: layer {name} of {(up.shape[0], down.shape[1])} does not fit the model's {wanted}; "
                 "fetch the adapter again"
             )
+
+
+def whole(adapter: Adapter, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state of weights with the adapter's changes added."""
+    made = {key: value.clone() for key, value in state.items()}
+    for name, down in adapter.down.items():
+        weight = made[f"{name}.weight"]
+        weight += (adapter.scale * adapter.up[name].double() @ down.double()).to(weight)
+    return made

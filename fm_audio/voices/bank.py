@@ -1,7 +1,7 @@
 """A voice bank: recordings to clone from, each with a card that says whose it is, what it says, and who allowed what.
 
     BANK/NAME/recording.wav   the file as it was given, under its own ending
-    BANK/NAME/card.json       {"format": 1, "name", "transcript", "licence", "consent", "recorded", "language"}
+    BANK/NAME/card.json       {"format": 1, "name", "transcript", "licence", "consent", "recorded", "language", "description"}
 
 A voice is added whole or not at all, after the checks that a reference gets, and never over another.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from fm_audio.audio import Audio, load_audio
 from fm_audio.checkpoint import read_json
+from fm_audio.data.neighbours import Neighbours
 from fm_audio.types import FmAudioError
 from fm_audio.voices.cloner import require_reference
 from fm_audio.voices.recording import Recording
@@ -32,7 +33,7 @@ NOBODY = "no person: synthetic"
 @dataclass(frozen=True)
 class Card:
     """What a recording says, word for word; its licence; who agreed to its being cloned, and how; whether a person was recorded
-    (otherwise a machine made it)."""
+    (otherwise a machine made it); and, where somebody said so, what the voice is like: "calm elderly man"."""
 
     name: str
     transcript: str
@@ -40,6 +41,7 @@ class Card:
     consent: str
     recorded: bool = True
     language: str = "en"
+    description: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -90,6 +92,18 @@ class VoiceBank:
             raise FmAudioError(f"{name!r}: no such file, and no voice of that name in {self.folder}; {hint}There are {there}")
         return voices[name]
 
+    def described(self, like: str) -> BankedVoice:
+        """The voice whose description says most of `like`. Raises FmAudioError where none says any of it."""
+        voices = [v for v in self.voices() if v.card.description.strip()]
+        if not voices:
+            raise FmAudioError(f"no voice of {self.folder} has a description; fm-audio voices add … --description puts one in")
+        among = Neighbours([v.card.description for v in voices], [v.card.name for v in voices])
+        (found,) = among.nearest([like], 1)
+        if not found:
+            there = "; ".join(f"{v.card.name}: {v.card.description}" for v in voices[:8])
+            raise FmAudioError(f"{like!r}: no voice of {self.folder} is described so; there are {there}")
+        return voices[found[0][0]]
+
     def add(self, card: Card, clip: str | os.PathLike[str]) -> BankedVoice:
         """A clip of 1 to 20 s, copied. Raises FmAudioError on a name that is taken and on what cannot be a reference."""
         target = self.folder / card.name
@@ -120,8 +134,14 @@ def bank_folder() -> Path:
     return Path(given) if given else Path(share) / "fm_audio" / "bank"
 
 
-def reference_of(given: str, text: str | None, bank: VoiceBank) -> tuple[Path, str, Card | None]:
-    """What `--reference` means: a file, whose `text` must be given, or a voice of the bank, whose text its card knows."""
+def reference_of(
+    given: str | None, text: str | None, bank: VoiceBank, like: str | None = None
+) -> tuple[Path, str, Card | None]:
+    """What `--reference` means: a file, whose `text` must be given, or a voice of the bank, whose text its card knows; or without
+    it `--voice-like`, the voice of the bank that is described so."""
+    if given is None:
+        voice = bank.described(like or "")
+        return voice.path, voice.card.transcript, voice.card
     if not NAME.fullmatch(given) and not Path(given).exists():
         raise FmAudioError(f"{given}: no such file; give a recording, or the name of a voice of the bank (fm-audio voices)")
     if Path(given).exists():
@@ -137,6 +157,7 @@ def _read_card(path: Path) -> Card:
     names = {field.name for field in fields(Card)}
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise FmAudioError(f"{path}: is no card of format {FORMAT}; add the voice again, or install the fm_audio that wrote it")
+    found.setdefault("description", "")  # cards of before had none
     if set(found) - {"format"} != names or not all(isinstance(found[n], bool if n == "recorded" else str) for n in names):
         raise FmAudioError(f"{path}: a card has {', '.join(sorted(names))}; this one has {', '.join(sorted(found))}; mend it")
     card = Card(**{name: found[name] for name in names})

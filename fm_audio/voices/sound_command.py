@@ -21,11 +21,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="fm-audio sound",
         description="Make a sound that a sentence describes. The same request gives the same sound.",
-        epilog='example: fm-audio sound "rain, then a bell" --seconds 5 -o out.wav --model runs/procedural/model',
+        epilog='example: fm-audio sound "rain, then a bell" --seconds 5 -o out.wav',
     )
     made.add_argument("prompt", help="what is to be heard")
     made.add_argument("-o", "--out", type=Path, required=True, help=".wav, .flac or .ogg; with --count out_0.wav, out_1.wav …")
-    made.add_argument("--model", required=True, metavar="DIR", help="a model folder of fm-audio export")
+    models = "a model that ships, or a folder of fm-audio export (default: made_sounds)"
+    made.add_argument("--model", metavar="NAME|DIR", help=models)
+    made.add_argument("--adapter", metavar="DIR", help="sounds that fm-audio adapt learned")
     made.add_argument("--seconds", type=float, help=f"how long (default: {DEFAULT_SECONDS:g}, or as long as the sound given)")
     made.add_argument("--negative", default="", metavar="TEXT", help="what is not to be heard")
     made.add_argument("--count", type=int, metavar="N", help="N variations, each with a seed of its own (default: 1)")
@@ -60,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     files = [given.out] if given.count is None else [given.out.with_stem(f"{given.out.stem}_{i}") for i in range(count)]
     for path in files:
         require_writable(path)
-    maker = load_sounds(given.model, given.device)
+    maker = load_sounds(given.model, given.device, given.adapter)
     found: list[Found] = []
     near: list[Audio] = []
     if given.bank is not None:

@@ -13,15 +13,18 @@ from torch import Tensor
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.checkpoint import CONFIG, load_model, read_config
+from fm_audio.codecs import frames_of
 from fm_audio.data.clips import FOUND_SECONDS
 from fm_audio.data.sound_bank import Found, SoundBank
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.text_to_audio import TextToAudio
 from fm_audio.types import FmAudioError
-from fm_audio.voices.find import device_named, load_vocoder
+from fm_audio.voices.adapter import read_adapter, require_base, require_layers, whole
+from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
 
 KIND = "text_to_audio"
+DEFAULT_MODEL = "made_sounds"
 FADE_SECONDS = 0.02
 PEAK = 0.98
 
@@ -111,7 +114,7 @@ class SoundMaker:
         rate = self.spec.sample_rate
         most = round(FOUND_SECONDS * rate)
         waves = [resample(sound.samples.astype(np.float32), sound.sample_rate, rate)[:most] for sound in found]
-        return tuple(self.spec.log_mel(torch.from_numpy(wave)[None])[0] for wave in waves)
+        return tuple(frames_of(self.spec, torch.from_numpy(wave)[None])[0] for wave in waves)
 
     def _joined(self, whole: np.ndarray, made: np.ndarray, start: float, end: float, own: float) -> np.ndarray:
         """`made` between the two times, with a fade at each joint that lies within the sound, `whole` elsewhere."""
@@ -130,7 +133,7 @@ class SoundMaker:
     def _mel(self, samples: np.ndarray, seconds: float) -> Tensor:
         """Log-mel of exactly the frames of so many seconds."""
         frames = self.spec.frames_of_seconds(seconds)
-        mel = self.spec.log_mel(torch.from_numpy(samples)[None])[0][:frames]
+        mel = frames_of(self.spec, torch.from_numpy(samples)[None])[0][:frames]
         return torch.cat([mel, mel.new_full((frames - len(mel), self.spec.bands), self.spec.floor)])
 
     def _heard(self, mel: Tensor, seconds: float) -> np.ndarray:
@@ -140,14 +143,44 @@ class SoundMaker:
         return wave * min(1.0, PEAK / (float(np.abs(wave).max()) + 1e-9))
 
 
-def load_sounds(name: str | os.PathLike[str], device: str | torch.device = "cpu") -> SoundMaker:
-    """The sound maker of a model folder. Raises FmAudioError when it holds another kind of model."""
-    folder, where = Path(name), device_named(device)
+def kind_of(name: str | os.PathLike[str]) -> str | None:
+    """The kind of model that a folder or a shipped name means; None where there is none."""
+    for folder in (Path(name), SHIPPED / name):
+        if (folder / CONFIG).is_file():
+            return read_config(folder).get("kind")
+    return None
+
+
+def sounds_folder(name: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of a sound model: a path, the name of one that ships, or the default. Raises FmAudioError for another kind."""
+    folder = SHIPPED / DEFAULT_MODEL if name is None else Path(name)
+    if not (folder / CONFIG).is_file() and (SHIPPED / folder / CONFIG).is_file():
+        folder = SHIPPED / folder
     config = read_config(folder)
     if config.get("kind") != KIND:
         raise FmAudioError(f"{folder / CONFIG}: kind {config.get('kind')!r} makes no sounds; give a model of kind {KIND!r}")
+    return folder
+
+
+def load_sounds(
+    name: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+    adapter: str | os.PathLike[str] | None = None,
+) -> SoundMaker:
+    """The sound maker of a model folder, or the default one that ships; `adapter`, a folder of `fm-audio adapt`, bends it.
+
+    Raises FmAudioError when the folder holds another kind of model, and for an adapter of another one.
+    """
+    where = device_named(device)
+    learned = None if adapter is None else read_adapter(adapter)
+    folder = sounds_folder(learned.base if learned is not None and name is None else name)
+    config = read_config(folder)
     model, vocoder = load_model(folder), load_vocoder(folder, config)
     assert isinstance(model, TextToAudio)
     model.spec.require_same(vocoder.spec, f"the model in {folder.name}", f"its vocoder {config['vocoder']}")
+    if learned is not None:
+        require_base(learned, folder)
+        require_layers(learned, model)
+        model.load_state_dict(whole(learned, model.state_dict()))
     sampling = model.default_sampling().changed(**config.get("sampling", {}))
-    return SoundMaker(folder.name, model.to(where), vocoder.to(where), sampling)
+    return SoundMaker(folder.name if learned is None else learned.voice, model.to(where), vocoder.to(where), sampling)

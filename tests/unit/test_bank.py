@@ -16,7 +16,7 @@ from fm_audio.evaluation.likeness import nearest
 from fm_audio.evaluation.speaker import load_speaker_encoder, speaker_vector
 from fm_audio.types import FmAudioError
 from fm_audio.voices import list_voices
-from fm_audio.voices.bank import NOBODY, Card, VoiceBank
+from fm_audio.voices.bank import NOBODY, Card, VoiceBank, reference_of
 from tests.unit.evaluation.test_judges import needs
 
 SAID = "For the twentieth time that evening the two men shook hands."
@@ -215,3 +215,23 @@ def test_a_loaded_voice_shows_its_card(tiny_voice: Path) -> None:
     voice = fm_audio.load(tiny_voice)
     assert voice.card == {"speaker": "anna", "recorded": False, "licence": "unstated", "consent": "unstated"}
     assert set(voice.cards) == set(voice.speakers)
+
+
+def test_a_voice_is_found_by_its_description(bank: VoiceBank, capsys: pytest.CaptureFixture[str]) -> None:
+    terms = [str(RECORDING), *TERMS]
+    with pytest.raises(FmAudioError, match="no voice of .* has a description"):
+        bank.described("calm")
+    for name, told in (("kathleen", "a calm young woman"), ("george", "an elderly man who grumbles"), ("untold", "")):
+        assert main(["voices", "add", name, *terms, "--description", told]) == 0
+    assert bank.described("calm women").card.name == "kathleen"
+    path, said, card = reference_of(None, None, bank, "grumbling old man")
+    assert card is not None and card.name == "george" and said == SAID and path.is_file()
+    with pytest.raises(FmAudioError, match="no voice of .* is described so; there are george: an elderly man who grumbles"):
+        bank.described("xyz")
+    assert main(["clone", "Hello.", "-o", "x.wav", "--voice-like", "xyz"]) == 2
+    assert "is described so" in capsys.readouterr().err
+    whose = bank.folder / "george/card.json"
+    told_before = json.loads(whose.read_text())
+    del told_before["description"]
+    whose.write_text(json.dumps(told_before))
+    assert bank.find("george").card.description == "", "cards of before had none"

@@ -17,7 +17,7 @@ PACKAGE = Path(fm_audio.__file__).parent
 FLOORS = [
     {"types"},
     {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress"},
-    {"bandwidth", "harmonics", "zipformer"},
+    {"bandwidth", "harmonics", "zipformer", "codecs"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
     {"voices"},

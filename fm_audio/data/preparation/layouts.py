@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fm_audio.data.preparation.clip import Clip
+from fm_audio.data.preparation.clip import Clip, words_of
 from fm_audio.types import FmAudioError
 
 AUDIO_ENDINGS = (".wav", ".flac", ".opus", ".ogg", ".mp3")
@@ -32,8 +32,11 @@ def refuse_all(where: str, why: str) -> None:
     raise FmAudioError(f"{where}: {why}; mend the line, or pass --skip-bad to leave such lines out and have them counted")
 
 
-def read_folder(raw: Path, naming: Naming, refuse: Refuse = refuse_all) -> list[Clip]:
-    """All clips of `raw`, whichever of the three layouts it has. A bad line goes to `refuse(where, why)`."""
+def read_folder(raw: Path, naming: Naming, refuse: Refuse = refuse_all, by_name: bool = False) -> list[Clip]:
+    """All clips of `raw`, whichever of the three layouts it has. A bad line goes to `refuse(where, why)`.
+
+    by_name: where no text lies beside an audio file, the words of its name are its text, as sounds are often filed.
+    """
     if not raw.is_dir():
         raise FmAudioError(f"{raw}: is not a folder; give the folder that holds the corpus")
     manifests = sorted(raw.glob("manifest*.jsonl"))
@@ -43,7 +46,7 @@ def read_folder(raw: Path, naming: Naming, refuse: Refuse = refuse_all) -> list[
     elif table.is_file():
         clips = read_table(table, naming, refuse)
     else:
-        clips = read_sidecars(raw, naming, refuse)
+        clips = read_sidecars(raw, naming, refuse, by_name)
     if not clips:
         raise FmAudioError(
             f"{raw}: no clips found; put manifest*.jsonl (lines with audio and text), or metadata.csv (id|text), "
@@ -132,13 +135,13 @@ def find_audio(folders: tuple[Path, ...], name: str) -> Path | None:
     return None
 
 
-def read_sidecars(raw: Path, naming: Naming, refuse: Refuse = refuse_all) -> list[Clip]:
-    """Audio files with a .txt or .lab of the same name, at any depth."""
+def read_sidecars(raw: Path, naming: Naming, refuse: Refuse = refuse_all, by_name: bool = False) -> list[Clip]:
+    """Audio files with a .txt or .lab of the same name, at any depth; `by_name`: or with words in their own."""
     clips = []
     files = sorted(p for p in raw.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS and p.is_file())
     for audio in files:
         sidecar = next((s for s in (audio.with_suffix(".txt"), audio.with_suffix(".lab")) if s.is_file()), None)
-        text = sidecar.read_text(encoding="utf-8").strip() if sidecar else ""
+        text = sidecar.read_text(encoding="utf-8").strip() if sidecar else words_of(audio.name) if by_name else ""
         if not text:
             refuse(str(audio), "has no text beside it (.txt or .lab)" if sidecar is None else f"has an empty {sidecar.name}")
             continue

@@ -207,5 +207,6 @@ def test_tensors_are_as_many_as_were_promised(carl: Path, tiny_voice: Path) -> N
 
     model: Any = load_model(tiny_voice)
     tensors = load_file(carl / TENSORS)
-    promised = megabytes(model, target_layers(model, USUAL_TARGETS), 4)
-    assert sum(t.numel() for t in tensors.values()) * 4 / 1e6 == pytest.approx(promised)
+    promised = megabytes(target_layers(model, USUAL_TARGETS), 4)
+    bent = sum(t.numel() for name, t in tensors.items() if name != "speaker")
+    assert bent * 4 / 1e6 == pytest.approx(promised)

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 
 from data_prep import audiocaps, clotho, esc50, fsd50k, musiccaps, sound_folder
-from data_prep.captions import licence_named, listed, said, words_of
+from data_prep.captions import licence_named, listed, said
 from fm_audio.data.cuts import load_cuts
+from fm_audio.data.preparation.clip import words_of
 from fm_audio.types import FmAudioError
 
 ZERO, BY, NC = (f"http://creativecommons.org/{x}/" for x in ("publicdomain/zero/1.0", "licenses/by/3.0", "licenses/by-nc/3.0"))
