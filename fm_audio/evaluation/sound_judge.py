@@ -79,7 +79,10 @@ def fit_judge(sounds: Sequence[Audio], kinds: Sequence[str]) -> SoundJudge:
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """|μ_a − μ_b|² + tr(C_a + C_b − 2 (C_a C_b)^½) of two sets of embeddings (n k), (m k); 0 for the same set."""
+    """|μ_a − μ_b|² + tr(C_a + C_b − 2 (C_a C_b)^½) of two sets of embeddings (n k), (m k); 0 for the same set, and nan
+    where a set has fewer than two."""
+    if min(len(a), len(b)) < 2:
+        return float("nan")
     cov_a, cov_b = (np.cov(x, rowvar=False) for x in (a, b))
     mixed = np.linalg.eigvals(cov_a @ cov_b)
     root = np.sqrt(np.maximum(mixed.real, 0.0)).sum()

@@ -4,15 +4,18 @@
 
 --judge-cuts: clips that the model was not trained on, a kind each (the cut's speaker), which fit the judge (`sound_judge`).
 --held-out: others, whose captions and lengths are asked of the model and whose sounds are what it is compared with. Beside the
-figures stand those of the held-out clips themselves, and chance.
+figures stand those of the held-out clips themselves, and chance. With --bank the model is shown clips that are found for each
+caption, never the held-out clip itself; --rare asks for kinds that were seldom trained on alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,12 @@ import torch
 
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
+from fm_audio.data.sound_bank import SoundBank
 from fm_audio.data.sound_features import SPEC
 from fm_audio.evaluation.metrics import Interval, proportion_interval
 from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.sound_judge import SoundJudge, fit_judge, frechet, spread
+from fm_audio.flow.sampling import Sampling
 from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import SoundMaker, load_sounds
 
@@ -41,46 +46,61 @@ class Clip:
 
 @dataclass(frozen=True)
 class Row:
-    """One way to sample. accuracy: of the kinds that were asked for; distance: Fréchet's, to the held-out clips; diversity: mean
-    distance of sounds of one prompt to each other."""
+    """One way to sample, with so many clips of a bank shown. accuracy: of the kinds that were asked for; distance: Fréchet's, to
+    the held-out clips; diversity: mean distance of sounds of one prompt to each other."""
 
     steps: int
     guidance: float
+    shown: int
     accuracy: Interval
     distance: float
     diversity: float
 
 
-def clips_of(path: str, limit: int | None = None) -> list[Clip]:
-    """Clips of one kind each, spread over the manifest."""
+def kinds_in(paths: Sequence[str]) -> Counter[str]:
+    """How many clips of each kind manifests hold."""
+    cuts = [c for path in paths for c in load_cuts(path)]
+    return Counter(c.supervisions[0].speaker for c in cuts if c.supervisions and c.supervisions[0].speaker)
+
+
+def clips_of(path: str, limit: int | None = None, only: Collection[str] | None = None) -> list[Clip]:
+    """Clips of one kind each, spread over the manifest; `only` of these kinds."""
     cuts = [c for c in load_cuts(path) if c.supervisions and c.supervisions[0].speaker not in (None, MIXED)]
+    cuts = [c for c in cuts if only is None or c.supervisions[0].speaker in only]
     if not cuts:
-        raise FmAudioError(f"{path}: holds no clip of a single kind; the speaker of a cut names it")
+        raise FmAudioError(f"{path}: holds no clip of a single kind that is asked for; the speaker of a cut names it")
     picked = cuts if limit is None else [cuts[k * len(cuts) // limit] for k in range(min(limit, len(cuts)))]
     rate = SPEC.sample_rate
     return [Clip(c.supervisions[0].text, c.supervisions[0].speaker, Audio(wave_of_cut(c, rate), rate)) for c in picked]
 
 
-def asked(maker: SoundMaker, clips: Sequence[Clip], steps: int, guidance: float, seed: int = 0) -> list[Audio]:
-    """The model's answer to each caption, as long as the clip."""
-    sampling = maker.sampling.changed(steps=steps, guidance=guidance)
-    return [
-        maker.make([clip.caption], clip.sound.seconds, seed + i, sampling=sampling)[0] for i, clip in enumerate(clips)
-    ]
+@dataclass(frozen=True)
+class Asker:
+    """Asks a model for clips' captions, each as long as its clip, with `shown` clips of a bank found for it."""
+
+    maker: SoundMaker
+    sampling: Sampling
+    bank: SoundBank | None = None
+    shown: int = 0
+
+    def __call__(self, clip: Clip, seed: int, count: int = 1) -> list[Audio]:
+        found: list[Audio] = []
+        if self.bank is not None and self.shown:
+            near = self.bank.nearest(clip.caption, self.shown, unlike=clip.sound)
+            found = [self.bank.sound(f.index, self.maker.spec.sample_rate) for f in near]
+        return self.maker.make([clip.caption] * count, clip.sound.seconds, seed, sampling=self.sampling, found=found)
 
 
-def measure(maker: SoundMaker, judge: SoundJudge, clips: Sequence[Clip], steps: int, guidance: float, seed: int = 0) -> Row:
+def measure(ask: Asker, judge: SoundJudge, clips: Sequence[Clip], seed: int = 0, varied: bool = True) -> Row:
+    """`varied`: measure diversity too, which asks more often (nan otherwise)."""
     real = judge.embed([clip.sound for clip in clips])
-    made = judge.embed(asked(maker, clips, steps, guidance, seed))
+    made = judge.embed([ask(clip, seed + i)[0] for i, clip in enumerate(clips)])
     hits = sum(kind == clip.kind for kind, clip in zip(judge.kinds_of(made), clips, strict=True))
-    sampling = maker.sampling.changed(steps=steps, guidance=guidance)
-    prompts = [clips[k * len(clips) // OF_PROMPTS] for k in range(min(OF_PROMPTS, len(clips)))]
-    varied = [
-        spread(judge.embed(maker.make([clip.caption] * VARIATIONS, clip.sound.seconds, seed, sampling=sampling)))
-        for clip in prompts
-    ]
+    prompts = [clips[k * len(clips) // OF_PROMPTS] for k in range(min(OF_PROMPTS, len(clips)))] if varied else []
+    spreads = [spread(judge.embed(ask(clip, seed, VARIATIONS))) for clip in prompts]
     accuracy = proportion_interval(hits, len(clips))
-    return Row(steps, guidance, accuracy, frechet(made, real), float(np.mean(varied)))
+    diversity = float(np.mean(spreads)) if spreads else float("nan")
+    return Row(ask.sampling.steps, ask.sampling.guidance, ask.shown, accuracy, frechet(made, real), diversity)
 
 
 def of_real(judge: SoundJudge, clips: Sequence[Clip]) -> tuple[Interval, float, float]:
@@ -102,31 +122,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="at most so many of them")
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 16, 32], help="solver steps (default: 4 8 16 32)")
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 3.0], help="weights of guidance (default: 1 3)")
+    parser.add_argument("--bank", metavar="DIR", help="a bank of fm-audio bank make, to look among")
+    shown = "with so many clips of the bank shown; 0 is none (default: 0, and 3 with --bank)"
+    parser.add_argument("--retrieve", type=int, nargs="+", metavar="N", help=shown)
+    parser.add_argument("--trained-on", nargs="+", metavar="CUTS", help="what the model learnt from, for --rare")
+    rare = "ask only for kinds of which --trained-on has from 1 to N clips"
+    parser.add_argument("--rare", type=int, metavar="N", help=rare)
+    parser.add_argument("--no-diversity", action="store_true", help="spare the time that asking again and again takes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything here")
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     try:
-        maker = load_sounds(given.model)
-        fitted, clips = clips_of(given.judge_cuts), clips_of(given.held_out, given.limit)
+        maker, bank = load_sounds(given.model), None if given.bank is None else SoundBank(given.bank)
+        counts = given.retrieve or ([0] if bank is None else [0, 3])
+        if any(counts) and (bank is None or maker.model.clips is None):
+            raise FmAudioError("--retrieve: give --bank DIR, and a model that was trained with retrieval")
+        fitted, clips = clips_of(given.judge_cuts), clips_of(given.held_out, given.limit, _rare(given))
         judge = fit_judge([clip.sound for clip in fitted], [clip.kind for clip in fitted])
         strange = sorted({clip.kind for clip in clips} - set(judge.kinds))
         if strange:
             raise FmAudioError(f"{given.held_out}: kinds {', '.join(strange[:5])} are not among the judge's clips")
         real = of_real(judge, clips)
-        rows = [measure(maker, judge, clips, s, g, given.seed) for g in given.guidance for s in given.steps]
+        rows = []
+        for shown, guidance, steps in product(counts, given.guidance, given.steps):
+            ask = Asker(maker, maker.sampling.changed(steps=steps, guidance=guidance), bank, shown)
+            rows.append(measure(ask, judge, clips, given.seed, not given.no_diversity))
         if given.json:
             save_json(given.json, _report(given, judge, real, rows))
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
     print(f"{given.model}: {len(clips)} captions of {len(judge.kinds)} kinds; chance {100 / len(judge.kinds):.1f} %")
-    print("steps  guidance   kind right %            Fréchet   diversity")
-    print(f"real clips         {_percent(real[0])}   {real[1]:7.2f}   {real[2]:9.2f}")
+    print("steps  guidance  shown   kind right %            Fréchet   diversity")
+    print(f"real clips                {_percent(real[0])}   {real[1]:7.2f}   {real[2]:9.2f}")
     for row in rows:
-        print(f"{row.steps:5}  {row.guidance:8g}   {_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}")
+        way = f"{row.steps:5}  {row.guidance:8g}  {row.shown:5}"
+        print(f"{way}   {_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}")
     return 0
+
+
+def _rare(given: argparse.Namespace) -> set[str] | None:
+    """The kinds that --rare asks for."""
+    if given.rare is None:
+        return None
+    if not given.trained_on:
+        raise FmAudioError("--rare: among what? give --trained-on CUTS, what the model learnt from")
+    return {kind for kind, count in kinds_in(given.trained_on).items() if count <= given.rare}
 
 
 def _report(given: argparse.Namespace, judge: SoundJudge, real: Any, rows: Sequence[Row]) -> dict[str, Any]:

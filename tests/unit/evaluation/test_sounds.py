@@ -10,13 +10,19 @@ import pytest
 
 from data_prep.sound_sources import SOURCES
 from fm_audio.audio import Audio
+from fm_audio.checkpoint import instantiate, save_model
+from fm_audio.cli import main
+from fm_audio.data.cuts import load_cuts
 from fm_audio.data.preparation.layouts import Naming, read_manifest
 from fm_audio.data.preparation.prepare import Options, prepare
 from fm_audio.data.preparation.report import Report
+from fm_audio.data.sound_bank import SoundBank
 from fm_audio.data.sound_features import features
 from fm_audio.evaluation import sounds
 from fm_audio.evaluation.sound_judge import fit_judge, frechet, spread
+from fm_audio.training.export import _speaking
 from fm_audio.types import FmAudioError
+from tests.unit.test_sounds import NODE
 from tests.unit.test_sounds import folder as folder  # noqa: F401 - a small model with random weights
 
 KINDS = ("tone", "wind", "knocks", "siren", "rain", "drum")
@@ -83,3 +89,32 @@ def test_the_table_has_every_row(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert "real clips" in shown and "chance 16.7 %" in shown and "4 captions of 6 kinds" in shown
     assert sounds.main([*asked, "--held-out", str(tmp_path / "none.gz")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_rare_kinds_are_asked_for_with_a_bank_and_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = {**NODE, "init_args": {**NODE["init_args"], "retrieval": True}}
+    looker = save_model(tmp_path / "model", node, instantiate(node).state_dict(), _speaking(node))
+    judge, held, trained = corpus(tmp_path / "judge", 3, 1), corpus(tmp_path / "held", 2, 2), corpus(tmp_path / "trained", 2, 3)
+    assert main(["bank", "make", held, "-o", str(tmp_path / "bank"), "--sample-rate", "24000"]) == 0
+    few = tmp_path / "few.jsonl.gz"
+    load_cuts(trained).subset(cut_ids=[c.id for c in load_cuts(trained)][:3]).to_file(few)  # two tones, one wind
+    asked = [str(looker), "--judge-cuts", judge, "--held-out", held, "--steps", "1", "--guidance", "1", "--no-diversity"]
+    more = ["--bank", str(tmp_path / "bank"), "--rare", "1", "--trained-on", str(few), "--json", str(tmp_path / "out.json")]
+    capsys.readouterr()
+    assert sounds.main([*asked, *more]) == 0
+    assert [r["shown"] for r in json.loads((tmp_path / "out.json").read_text())["rows"]] == [0, 3]
+    assert "2 captions of 6 kinds" in capsys.readouterr().out, "wind alone was trained on once"
+    assert sounds.main([*asked, "--rare", "1"]) == 2 and "give --trained-on CUTS" in capsys.readouterr().err
+    assert sounds.main([*asked, "--retrieve", "2"]) == 2 and "give --bank DIR" in capsys.readouterr().err
+
+
+def test_the_clip_asked_about_is_not_shown(tmp_path: Path) -> None:
+    """Of two clips of a kind in the bank, the one whose caption is asked for is left out."""
+    held = corpus(tmp_path / "held", 2, 2)
+    assert main(["bank", "make", held, "-o", str(tmp_path / "bank")]) == 0
+    clip = sounds.clips_of(held, only={"rain"})[0]
+    bank = SoundBank(tmp_path / "bank")
+    near = bank.nearest(clip.caption, 5, unlike=clip.sound)
+    assert len(near) == 1 and len(bank.nearest(clip.caption, 5)) == 2
+    shown = bank.sound(near[0].index, RATE).samples
+    assert len(shown) != len(clip.sound.samples) or np.abs(shown - clip.sound.samples).max() > 0.01
