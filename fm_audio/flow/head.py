@@ -187,7 +187,7 @@ class FlowHead(nn.Module):
 
     def solve(self, field: Field, x0: Frames, sampling: Sampling, port: str = "mel", since: float = 0.0) -> Frames:
         """Follow a field from x0 over the grid that sampling names, squeezed into [since, 1]."""
-        solver = sampling.make_solver()
+        solver = sampling.make_solver(self.path)
         if solver.forwards_per_step is None and self._self_conditioned(port):
             raise FmAudioError(
                 f"sampling: the adaptive solver {sampling.solver!r} tries steps again, which a self-conditioned head answers "

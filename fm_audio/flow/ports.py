@@ -13,8 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.flow.path import Path, velocity, velocity_from_data
+from fm_audio.flow.path import Path, velocity, velocity_from_data, velocity_from_noise
 from fm_audio.types import FmAudioError, Frames, Mask, Times, masked_mean
+
+T_FIRST = 0.02  # no earlier does predicted noise say where data lie
 
 CondFrames = Float[Tensor, "b n c"]
 Tokens = Float[Tensor, "b m width"]
@@ -53,7 +55,8 @@ class MelPort(nn.Module):
     divides by sigma(t), so t is held at or below `t_last` = 0.95 (1 - t at or above 0.05, as in Li and He 2025, "Back to
     basics"): the sampler looks no later than that, and the loss, |x1 error|^2 (w / sigma)^2, which is the velocity's squared
     error exactly, keeps the weight of 0.95 after it. Prediction and target are weighted alike, so the optimum stays the mean
-    of the data.
+    of the data. With "noise" it gives x0 with squared error (Ho et al. 2020, equation 14), as diffusion models do; v then divides
+    by alpha(t), which vanishes at the noise, so that t is held at or above `T_FIRST` there.
 
     projected=False hands x and the condition's frames to the backbone as they are, for one that takes so many channels; `width`
     is then what the backbone gives.
@@ -69,12 +72,12 @@ class MelPort(nn.Module):
         projected: bool = True,
     ) -> None:
         super().__init__()
-        if prediction not in ("velocity", "data"):
-            raise FmAudioError(f"MelPort: prediction is {prediction!r}; give 'velocity' or 'data'.")
+        if prediction not in ("velocity", "data", "noise"):
+            raise FmAudioError(f"MelPort: prediction is {prediction!r}; give 'velocity', 'data' or 'noise'.")
         if frames_per_token < 1:
             raise FmAudioError(f"MelPort: frames_per_token is {frames_per_token}; give a whole number, 1 or more.")
         self.channels, self.p, self.prediction = bands, frames_per_token, prediction
-        self.t_last = 1.0 if prediction == "velocity" else 0.95
+        self.t_last = 0.95 if prediction == "data" else 1.0
         self.into = nn.Linear(self.p * (bands + frames_channels), width) if projected else nn.Identity()
         self.out = nn.Linear(width, self.p * bands)
         nn.init.zeros_(self.out.weight)
@@ -95,6 +98,8 @@ class MelPort(nn.Module):
         prediction = self._predict(h, x_t.shape[1])
         if self.prediction == "velocity":
             return prediction
+        if self.prediction == "noise":
+            return velocity_from_noise(path, prediction, x_t, t.clamp(min=T_FIRST))
         return velocity_from_data(path, prediction, x_t, t.clamp(max=self.t_last))
 
     def velocity(self, prediction: Frames, x_t: Frames, t: Times, path: Path) -> Frames:
@@ -104,5 +109,7 @@ class MelPort(nn.Module):
         prediction = self._predict(h, x1.shape[1])
         if self.prediction == "velocity":
             return masked_mean((prediction - velocity(path, x0, x1, t)).square(), mask)
+        if self.prediction == "noise":
+            return masked_mean((prediction - x0).square(), mask)
         c = path.coefficients(t.clamp(max=self.t_last)).beside(x1)
         return masked_mean((c.w / c.sigma * (prediction - x1)).square(), mask)

@@ -13,6 +13,7 @@ from torch import Tensor
 from fm_audio.flow import grid as grids
 from fm_audio.flow import solver as solvers
 from fm_audio.flow.dopri5 import Dopri5
+from fm_audio.flow.path import Path
 from fm_audio.flow.time_law import TimeLaw
 from fm_audio.types import FmAudioError
 
@@ -22,6 +23,8 @@ SOLVERS: Mapping[str, type] = {
     "heun": solvers.Heun,
     "ab2": solvers.AdamsBashforth2,
     "rk4": solvers.RK4,
+    "ddim": solvers.DDIM,
+    "dpm++2m": solvers.DPMSolverPP2M,
     "dopri5": Dopri5,
 }
 GRIDS: Mapping[str, type] = {
@@ -75,9 +78,10 @@ class Sampling:
         if self.grid != QUANTILE:
             self.times()
 
-    def make_solver(self) -> solvers.Solver:
-        """The solver itself, made if it was given by name."""
-        return _made("solver", SOLVERS, self.solver)
+    def make_solver(self, path: Path | None = None) -> solvers.Solver:
+        """The solver itself, made if it was given by name; for this path, if it is one that knows paths."""
+        solver = _made("solver", SOLVERS, self.solver)
+        return solver.along(path) if path is not None and hasattr(solver, "along") else solver
 
     def times(self, law: TimeLaw | None = None) -> Tensor:
         """The grid's (steps + 1,) times; `law` is the head's, which the grid "quantile" needs."""

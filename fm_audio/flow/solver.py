@@ -2,15 +2,21 @@
 
 Each is called with field(x (b ...), t (b,)) -> v, x0 (b ...) and a grid (steps + 1,), and returns x1. `forwards_per_step` counts
 calls of the field; it is None where that depends on the field. Hairer, Norsett and Wanner, "Solving ODEs I", chapters II and III.
+
+Those of diffusion know the path besides, and step exactly along it towards the data that the velocity points at; `along(path)` is
+the solver for a path.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from fm_audio.flow.path import LinearPath, Path, data_from_velocity, noise_from_velocity
 
 Field = Callable[[Tensor, Tensor], Tensor]
 
@@ -109,3 +115,62 @@ class RK4:
             k4 = field(x + h * k3, _at(t + h, x))
             x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         return x
+
+
+class DDIM:
+    """To the next time along the path that leads through the data and the noise found here (Song et al. 2021, "DDIM", equation 12
+    with eta 0): exact where those do not change. One forward a step. On `LinearPath` it is Euler."""
+
+    forwards_per_step = 1
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path: Path = path or LinearPath()
+
+    def along(self, path: Path) -> DDIM:
+        return DDIM(path)
+
+    def __call__(self, field: Field, x0: Tensor, grid: Tensor) -> Tensor:
+        x = x0
+        for t, h in _steps(grid):
+            v = field(x, _at(t, x))
+            x1, noise = data_from_velocity(self.path, v, x, _at(t, x)), noise_from_velocity(self.path, v, x, _at(t, x))
+            c = self.path.coefficients(_at(t + h, x)).beside(x)
+            x = c.alpha * x1 + c.sigma * noise
+        return x
+
+
+class DPMSolverPP2M:
+    """DDIM with the data drawn on through the last two estimates in l = log(alpha / sigma) (Lu et al. 2022, "DPM-Solver++",
+    algorithm 2). Second order for one forward a step; where l is infinite, in the first and the last step, DDIM's.
+
+        x' = sigma'/sigma x + (alpha' - alpha sigma'/sigma) D,   D = x1 + (l' - l) / (2 (l - l_before)) (x1 - x1_before)
+    """
+
+    forwards_per_step = 1
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path: Path = path or LinearPath()
+
+    def along(self, path: Path) -> DPMSolverPP2M:
+        return DPMSolverPP2M(path)
+
+    def __call__(self, field: Field, x0: Tensor, grid: Tensor) -> Tensor:
+        x = x0
+        before: tuple[Tensor, float] | None = None
+        for t, h in _steps(grid):
+            v = field(x, _at(t, x))
+            x1, noise = data_from_velocity(self.path, v, x, _at(t, x)), noise_from_velocity(self.path, v, x, _at(t, x))
+            here, there = self._log_ratio(t), self._log_ratio(t + h)
+            drawn_on = x1
+            if before is not None and math.isfinite(there - here) and math.isfinite(here - before[1]):
+                drawn_on = x1 + (there - here) / (2 * (here - before[1])) * (x1 - before[0])
+            now, c = (self.path.coefficients(_at(s, x)).beside(x) for s in (t, t + h))
+            # sigma'/sigma x is sigma' (noise + alpha/sigma x1), so that nothing is divided by a sigma that vanishes
+            x = c.sigma * noise + c.alpha * drawn_on - (c.sigma * now.alpha / now.sigma.clamp(min=1e-12)) * (drawn_on - x1)
+            before = x1, here
+        return x
+
+    def _log_ratio(self, t: float) -> float:
+        c = self.path.coefficients(torch.tensor([t], dtype=torch.float64))
+        alpha, sigma = float(c.alpha), float(c.sigma)
+        return -math.inf if alpha <= 1e-12 else math.inf if sigma <= 1e-12 else math.log(alpha / sigma)

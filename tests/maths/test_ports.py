@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath, data_from_velocity, point, velocity
+from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath, data_from_velocity, noise_from_velocity, point, velocity
 from fm_audio.flow.ports import MelPort
 from fm_audio.types import FmAudioError, length_mask
 
@@ -80,7 +80,17 @@ def test_the_data_loss_stays_bounded_at_the_end() -> None:
     torch.testing.assert_close(late, last)
 
 
-@pytest.mark.parametrize("given", [{"prediction": "noise"}, {"frames_per_token": 0}])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_noise_prediction_reads_as_the_velocity_that_comes_from_there(path: Path) -> None:
+    port, h, x, t = _port(1, "noise"), torch.randn(3, 4, 16), torch.randn(3, 4, 5), torch.tensor([0.05, 0.5, 1.0])
+    v = port.read(h, x, t, path)
+    torch.testing.assert_close(noise_from_velocity(path, v, x, t), port.out(h), rtol=1e-3, atol=1e-3)
+    x0, mask = torch.randn(3, 4, 5), torch.ones(3, 4, dtype=torch.bool)
+    torch.testing.assert_close(port.loss(h, x0, x, t, path, mask), (port.out(h) - x0).square().mean())
+    assert torch.isfinite(port.read(h, x, torch.zeros(3), path)).all(), "where there is noise alone too"
+
+
+@pytest.mark.parametrize("given", [{"prediction": "score"}, {"frames_per_token": 0}])
 def test_what_a_port_cannot_be_is_refused(given: dict) -> None:
     with pytest.raises(FmAudioError, match="MelPort"):
         MelPort(5, 16, **given)

@@ -11,7 +11,7 @@ from torch import Tensor
 from fm_audio.flow import grid as grids
 from fm_audio.flow import solver as solvers
 from fm_audio.flow.dopri5 import Dopri5
-from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath
+from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath, point, velocity
 from fm_audio.types import FmAudioError
 from tests.maths.toys import GaussianField, MixtureField
 
@@ -108,6 +108,49 @@ def test_second_order_beats_euler_on_a_mixture(solver: solvers.Solver) -> None:
         return float((s(MixtureField(), x0, grids.Uniform()(steps)) - true).square().mean().sqrt())
 
     assert rms(solver, 8) < 0.75 * rms(solvers.Euler(), 8)
+
+
+PATHS = [LinearPath(), LinearPath(0.05), VariancePreservingPath()]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", [solvers.DDIM, solvers.DPMSolverPP2M])
+def test_diffusion_solvers_are_exact_where_the_data_are_one_point(kind: type, path: Path) -> None:
+    """However few the steps: data and noise do not change on the way, and the path is followed, not its tangent."""
+    x0, x1 = torch.randn(3, 4, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+
+    def field(x: Tensor, t: Tensor) -> Tensor:
+        return velocity(path, x0, x1, t)
+
+    end = point(path, x0, x1, torch.ones(3))
+    for grid in (grids.Uniform()(1), grids.Shifted()(3)):
+        torch.testing.assert_close(kind().along(path)(field, x0, grid), end, rtol=1e-5, atol=1e-5)
+    off = float((solvers.Euler()(field, x0, grids.Uniform()(1)) - end).abs().max())
+    assert off > 0.1 or isinstance(path, LinearPath)
+
+
+def test_ddim_is_euler_on_a_straight_path() -> None:
+    x0, grid = torch.randn(4, 3, dtype=torch.float64), grids.Cosine()(5)
+    torch.testing.assert_close(solvers.DDIM()(MixtureField(), x0, grid), solvers.Euler()(MixtureField(), x0, grid))
+
+
+@pytest.mark.parametrize("path", [LinearPath(0.05), VariancePreservingPath()])
+def test_dpm_solver_is_of_second_order_and_ddim_of_first(path: Path) -> None:
+    """Between 0.1 and 0.9, where log(alpha / sigma) is finite and no step is DDIM's but the first."""
+    exact = GaussianField(path)
+    noise = torch.special.ndtri((torch.arange(400, dtype=torch.float64) + 0.5) / 400).view(4, 100)
+
+    def on_the_way(t: float) -> Tensor:
+        c = path.coefficients(torch.tensor([t], dtype=torch.float64))
+        return c.alpha * exact.mean + torch.hypot(c.alpha * exact.std, c.sigma) * noise
+
+    def error(kind: type, steps: int) -> float:
+        grid = 0.1 + 0.8 * grids.Uniform()(steps)
+        return float((kind().along(path)(exact, on_the_way(0.1), grid) - on_the_way(0.9)).abs().max())
+
+    assert math.log2(error(solvers.DDIM, 32) / error(solvers.DDIM, 64)) == pytest.approx(1, abs=0.3)
+    assert math.log2(error(solvers.DPMSolverPP2M, 32) / error(solvers.DPMSolverPP2M, 64)) == pytest.approx(2, abs=0.4)
+    assert error(solvers.DPMSolverPP2M, 8) < 0.5 * error(solvers.DDIM, 8)
 
 
 @pytest.mark.parametrize("ode", ODES)
