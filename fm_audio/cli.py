@@ -40,6 +40,7 @@ ELSEWHERE = {
     "scene": ("fm_audio.voices.scene_command", "scene", "speech, sounds, files and pauses on one timeline"),
     "bank": ("fm_audio.voices.bank_command", "train", "captioned sounds that fm-audio sound looks among"),
     "transcribe": ("fm_audio.tasks.transcribe_command", "train", "write down what is said in recordings"),
+    "frontier": ("fm_audio.evaluation.frontier_command", "eval", "how few forwards are enough: solvers, grids, guidance"),
     "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
 }
 
@@ -114,7 +115,7 @@ def _say(args: argparse.Namespace) -> int:
     from fm_audio.voices import load
 
     require_writable(args.output)
-    voice = load(args.voice, args.device, args.adapter)
+    voice = load(args.voice, args.device, args.adapter, args.preset)
     guard = _guard(args, voice)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
     with progress_bar("speaking") as progress:
@@ -159,6 +160,8 @@ def _add_text(command: argparse.ArgumentParser) -> None:
 
 def _add_sampling(command: argparse.ArgumentParser, whose: str) -> None:
     command.add_argument("--steps", type=int, help=f"solver steps: more is slower and finer (default: the {whose}'s)")
+    presets = "how much care, as fm-audio frontier measured it for this model: fast, balanced (default) or best"
+    command.add_argument("--preset", metavar="NAME", help=presets)
     command.add_argument("--guidance", type=float, help=f"guidance weight; 1 is off (default: the {whose}'s)")
     command.add_argument("--temperature", type=float, help=f"scale of the noise that speech starts from (default: the {whose}'s)")
     command.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
@@ -237,7 +240,7 @@ def _clone(args: argparse.Namespace) -> int:
 
     require_writable(args.output)
     path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank), args.voice_like)
-    cloner, guard = load_cloner(args.model, args.device), _guard(args)
+    cloner, guard = load_cloner(args.model, args.device, args.preset), _guard(args)
     reference = load_audio(path, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
     with progress_bar("speaking") as progress:
@@ -302,7 +305,7 @@ def _edit(args: argparse.Namespace) -> int:
 
     recording = Recording.load(args.recording)
     require_lossless(require_writable(args.output), recording)
-    editor = Editor(load_cloner(args.model, args.device), Aligner(load(args.aligner, args.device).model))
+    editor = Editor(load_cloner(args.model, args.device, args.preset), Aligner(load(args.aligner, args.device).model))
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature")}
     with progress_bar("editing") as progress:
         edited = editor.edit(recording, args.text_before, args.text_after, progress=progress, **how)

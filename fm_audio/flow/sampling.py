@@ -39,7 +39,7 @@ QUANTILE = "quantile"  # the grid whose steps are as long as the training's time
 
 @dataclass(frozen=True)
 class Sampling:
-    """steps >= 1 of a solver (a name, or any `Solver`) over a grid (a name, or any `Grid`).
+    """steps >= 1 of a solver (a name, or any `Solver`) over a grid (a name, times written out, or any `Grid`).
 
     The grid "quantile" has the quantiles of the time law that the head was trained with (`grid.Quantile`).
 
@@ -58,7 +58,11 @@ class Sampling:
     temperature: float = 1.0
 
     def changed(self, **wishes: Any) -> Sampling:
-        """With the wishes that are not None."""
+        """With the wishes that are not None. Times written out give way to the uniform grid where another number of steps is
+        wished for."""
+        steps = wishes.get("steps")
+        if isinstance(self.grid, tuple) and steps not in (None, self.steps) and wishes.get("grid") is None:
+            wishes = {**wishes, "grid": "uniform"}
         return replace(self, **{name: wish for name, wish in wishes.items() if wish is not None})
 
     def __post_init__(self) -> None:
@@ -89,6 +93,8 @@ class Sampling:
             if law is None:
                 raise FmAudioError("sampling: the grid 'quantile' follows a head's time law; sample with a head, or name another")
             return grids.Quantile(law)(self.steps)
+        if isinstance(self.grid, tuple):
+            return grids.Custom(list(self.grid))(self.steps)
         return _made("grid", GRIDS, self.grid)(self.steps)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.bandwidth import fill_above, spectrum_end_hz
-from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
+from fm_audio.checkpoint import CONFIG, load_model, read_config
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.data.text.sentences import split_sentences
 from fm_audio.encoders.length import Length
@@ -24,6 +24,7 @@ from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
 from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
+from fm_audio.voices.presets import sampling_of
 
 KIND = "infill_tts"
 SHIPPED_CLONER = "english_cloner"  # what the command line takes too
@@ -222,7 +223,9 @@ def seed_of_part(seed: int, part: int) -> int:
     return seed if part == 0 else int(np.random.SeedSequence([seed % 2**64, part]).generate_state(1)[0])
 
 
-def load_cloner(name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | torch.device = "cpu") -> Cloner:
+def load_cloner(
+    name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | torch.device = "cpu", preset: str | None = None
+) -> Cloner:
     """The model that ships, or that of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it.
 
     Raises FmAudioError where the folder holds no such model.
@@ -241,5 +244,5 @@ def load_cloner(name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | tor
     model, vocoder = load_model(folder), load_vocoder(folder, config)
     assert isinstance(model, InfillTTS)
     model.spec.require_same(vocoder.spec, f"the model in {folder.name}", f"its vocoder {config['vocoder']}")
-    sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
+    sampling = sampling_of(folder, config, preset)
     return Cloner(folder.name, model.to(where), vocoder.to(where), sampling, "converted_from" not in config)

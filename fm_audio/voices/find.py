@@ -17,6 +17,7 @@ from fm_audio.decoders.renormalised import Renormalised
 from fm_audio.tasks.joint import part_of
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import read_adapter, require_base
+from fm_audio.voices.presets import sampling_of
 from fm_audio.voices.voice import Voice
 
 SHIPPED = Path(__file__).parent
@@ -48,13 +49,16 @@ Folder = str | os.PathLike[str]
 
 
 def load(
-    name: Folder | None = None, device: str | torch.device = "cpu", adapter: Folder | Sequence[Folder] | None = None
+    name: Folder | None = None,
+    device: str | torch.device = "cpu",
+    adapter: Folder | Sequence[Folder] | None = None,
+    preset: str | None = None,
 ) -> Voice:
     """The default voice, a voice by name ("kathleen" or "english/kathleen"), or a folder ("runs/mine" or "runs/mine/anna").
 
     With `adapter`, folders that `fm-audio adapt` wrote, the first of them speaks, and the model it was made for is found by
-    itself when no name is given. Raises FmAudioError on unknown names, naming near ones, when the vocoder was made for another
-    mel, and when an adapter was made for other weights.
+    itself when no name is given. `preset` is one that `fm-audio frontier` measured: fast, balanced or best. Raises FmAudioError
+    on unknown names, naming near ones, when the vocoder was made for another mel, and when an adapter was made for other weights.
     """
     where = device_named(device)
     adapters = [] if adapter is None else [adapter] if isinstance(adapter, str | os.PathLike) else list(adapter)
@@ -65,7 +69,7 @@ def load(
     model = cast(Any, part_of(load_model(entry.folder), "speech"))
     vocoder = load_vocoder(entry.folder, config)
     model.spec.require_same(vocoder.spec, f"the voice in {entry.folder.name}", f"its vocoder {config['vocoder']}")
-    sampling = instantiate({"class_path": "fm_audio.flow.sampling.Sampling", "init_args": config.get("sampling", {})})
+    sampling = sampling_of(entry.folder, config, preset)
     entries = voices_of(entry.folder)
     speakers, cards = {e.name: e.speaker for e in entries}, {e.name: e.card for e in entries}
     voice = Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling, entry.folder, cards)

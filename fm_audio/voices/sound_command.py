@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--bank", type=Path, metavar="DIR", help="a bank of fm-audio bank make, to look among for the prompt")
     made.add_argument("--retrieve", type=int, metavar="N", help="show the model so many of its clips (default: 3)")
     made.add_argument("--steps", type=int, help="solver steps (default: the model's)")
+    made.add_argument("--preset", metavar="NAME", help="fast, balanced or best, where fm-audio frontier measured them")
     made.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the model's)")
     made.add_argument("--seed", type=int, default=0, help="of the first sound; the next takes the next seed (default: 0)")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     files = [given.out] if given.count is None else [given.out.with_stem(f"{given.out.stem}_{i}") for i in range(count)]
     for path in files:
         require_writable(path)
-    maker = load_sounds(given.model, given.device, given.adapter)
+    maker = load_sounds(given.model, given.device, given.adapter, given.preset)
     found: list[Found] = []
     near: list[Audio] = []
     if given.bank is not None:

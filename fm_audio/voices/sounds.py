@@ -22,6 +22,7 @@ from fm_audio.tasks.text_to_audio import TextToAudio
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import read_adapter, require_base, require_layers, whole
 from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
+from fm_audio.voices.presets import sampling_of
 
 KIND = "text_to_audio"
 DEFAULT_MODEL = "made_sounds"
@@ -166,6 +167,7 @@ def load_sounds(
     name: str | os.PathLike[str] | None = None,
     device: str | torch.device = "cpu",
     adapter: str | os.PathLike[str] | None = None,
+    preset: str | None = None,
 ) -> SoundMaker:
     """The sound maker of a model folder, or the default one that ships; `adapter`, a folder of `fm-audio adapt`, bends it.
 
@@ -182,5 +184,5 @@ def load_sounds(
         require_base(learned, folder)
         require_layers(learned, model)
         model.load_state_dict(whole(learned, model.state_dict()))
-    sampling = model.default_sampling().changed(**config.get("sampling", {}))
+    sampling = sampling_of(folder, config, preset, model.default_sampling())
     return SoundMaker(folder.name if learned is None else learned.voice, model.to(where), vocoder.to(where), sampling)

@@ -1,0 +1,211 @@
+"""How few forwards are enough: solvers, grids and guidance of one model, each measured against where it goes without haste.
+
+    error = E ‖ mel − mel∞ ‖ / E ‖ mel∞ − mel∞ of another seed ‖        mel∞: RK4 in FINE steps, with the model's own guidance
+
+0 is the model's own converged answer, 1 as far from it as another reading is. Forwards are counted where they are made, guided
+ones twice; seconds are of the flow with its text, without the vocoder; megabytes are the peak of the process above what it had.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fm_audio.flow.learned_grid import Recorder, learned_times
+from fm_audio.flow.path import Path as FlowPath
+from fm_audio.flow.sampling import GRIDS, SOLVERS, Sampling
+from fm_audio.types import FmAudioError
+
+FINE = 64  # steps of RK4 that the converged answer takes
+LEARNED, LEARNED_FROM = "learned", 48  # the grid of the model's own, and of how many fine steps it is learnt
+STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+MODES = ("own", "constant", "interval", "rescaled", "off")
+PRESET_FORWARDS = {"fast": 4, "balanced": 8, "best": 32}
+
+Generate = Callable[[int, int, Sampling], Tensor]  # (item, seed, sampling) -> mel (n bands)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to sample; `times` are those of a learned grid. forwards and seconds: mean and median of an item."""
+
+    solver: str
+    grid: str
+    steps: int
+    guidance: str
+    forwards: float
+    seconds: float
+    megabytes: float
+    error: float
+    times: tuple[float, ...] = ()
+
+    def sampling(self, own: Sampling) -> Sampling:
+        return replace(
+            guided(own, self.guidance), steps=self.steps, solver=self.solver, grid=self.times or self.grid
+        )
+
+
+def guided(own: Sampling, mode: str) -> Sampling:
+    """The model's sampling with its guidance as it is, everywhere, in the first half of the way alone, rescaled, or off."""
+    if mode == "own":
+        return own
+    if mode == "off":
+        return replace(own, guidance=1.0, guidance_interval=(0.0, 1.0), guidance_rescale=0.0)
+    interval = (0.0, 0.5) if mode == "interval" else (0.0, 1.0)
+    return replace(own, guidance_interval=interval, guidance_rescale=0.7 if mode == "rescaled" else 0.0)
+
+
+class Counted:
+    """A solver that says how many forwards the field made. Give it as the solver of a `Sampling`."""
+
+    def __init__(self, solver: Any) -> None:
+        self.solver, self.forwards_per_step = solver, solver.forwards_per_step
+        self.forwards = 0
+
+    def along(self, path: FlowPath) -> Counted:
+        if hasattr(self.solver, "along"):
+            self.solver = self.solver.along(path)
+        return self
+
+    def __call__(self, field: Any, x0: Tensor, grid: Tensor) -> Tensor:
+        before = field.forwards
+        x1 = self.solver(field, x0, grid)
+        self.forwards += field.forwards - before
+        return x1
+
+
+class Frontier:
+    """A model's ways to sample. `generate` makes the mel of an item (0 to `items` − 1) with a seed."""
+
+    def __init__(self, generate: Generate, items: int, own: Sampling, tell: Callable[[float], None] | None = None) -> None:
+        if items < 1:
+            raise FmAudioError("frontier: no items were given; give one sentence or caption a line")
+        self.generate, self.items, self.own, self.tell = generate, items, own, tell
+        self._costs: dict[str, tuple[Tensor, Tensor]] = {}
+        fine = replace(own, solver="rk4", grid="uniform", steps=FINE)
+        self.converged = [generate(i, i, fine) for i in range(items)]
+        others = [generate(i, i + 1000, fine) for i in range(items)]
+        self.spread = sum(map(_off, others, self.converged)) / items
+        if self.spread == 0:
+            raise FmAudioError("frontier: another seed gives the same sound, so that nothing tells how large an error is")
+
+    def learned(self, steps: int, mode: str) -> tuple[float, ...]:
+        """The times of a grid of the model's own, with this guidance."""
+        if mode not in self._costs:
+            recorder = Recorder()
+            for i in range(self.items):
+                self.generate(i, i, replace(guided(self.own, mode), solver=recorder, grid="uniform", steps=LEARNED_FROM))
+            assert recorder.times is not None
+            self._costs[mode] = recorder.cost, recorder.times
+        return tuple(learned_times(*self._costs[mode], steps))
+
+    def point(self, solver: str, grid: str, steps: int, mode: str) -> Point:
+        times = self.learned(steps, mode) if grid == LEARNED else ()
+        counted = Counted(SOLVERS[solver]())
+        sampling = replace(guided(self.own, mode), steps=steps, solver=counted, grid=times or grid)
+        seconds, off = [], []
+        with peak_megabytes() as peak:
+            for i in range(self.items):
+                begun = time.perf_counter()
+                mel = self.generate(i, i, sampling)
+                seconds.append(time.perf_counter() - begun)
+                off.append(_off(mel, self.converged[i]))
+        error = sum(off) / self.items / self.spread
+        return Point(solver, grid, steps, mode, counted.forwards / self.items, median(seconds), peak(), error, times)
+
+    def sweep(
+        self, solvers: Sequence[str], grids: Sequence[str], steps: Sequence[int], modes: Sequence[str], most_forwards: int
+    ) -> list[Point]:
+        """Every way of at most so many forwards."""
+        asked = [
+            (s, g, n, m)
+            for m in modes
+            for s in solvers
+            for g in (grids if SOLVERS[s]().forwards_per_step is not None else ["uniform"])
+            for n in (steps if SOLVERS[s]().forwards_per_step is not None else [1])
+            if self._affordable(s, g, n, m, most_forwards)
+        ]
+        found = []
+        for k, way in enumerate(asked):
+            found.append(self.point(*way))
+            if self.tell is not None:
+                self.tell((k + 1) / len(asked))
+        return found
+
+    def _affordable(self, solver: str, grid: str, steps: int, mode: str, most: int) -> bool:
+        each = SOLVERS[solver]().forwards_per_step
+        if grid == "epss" and steps not in GRIDS["epss"].THIRTY_SECONDS:  # type: ignore[attr-defined]
+            return False
+        if grid == LEARNED and steps > LEARNED_FROM:
+            return False
+        if grid != "uniform" and steps == 1:  # all grids of one step are the same
+            return False
+        low, high = guided(self.own, mode).guidance_interval
+        if each is None:
+            return (low, high) == (0.0, 1.0) or guided(self.own, mode).guidance == 1.0
+        return each * steps * (1 if guided(self.own, mode).guidance == 1.0 else 1 + (high - low)) <= most
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """Those that nothing of as few or fewer forwards beats, by forwards."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.forwards, p.error)):
+        if not front or point.error < front[-1].error:
+            front.append(point)
+    return front
+
+
+def presets(points: Sequence[Point]) -> dict[str, Point]:
+    """fast, balanced and best: of at most 4, 8 and 32 forwards that with the least error; where the model cannot do with so few,
+    its cheapest."""
+    chosen = {}
+    for name, most in PRESET_FORWARDS.items():
+        affordable = [p for p in points if p.forwards <= most] or [min(points, key=lambda p: (p.forwards, p.error))]
+        chosen[name] = min(affordable, key=lambda p: (p.error, p.forwards))
+    return chosen
+
+
+def _off(a: Tensor, b: Tensor) -> float:
+    if a.shape != b.shape:
+        raise FmAudioError(f"frontier: mels of {tuple(a.shape)} and {tuple(b.shape)}; lengths must not depend on how one samples")
+    return float((a.float() - b.float()).square().mean().sqrt())
+
+
+@contextmanager
+def peak_megabytes() -> Iterator[Callable[[], float]]:
+    """Peak memory within, above what there was: of the accelerator where there is one, else resident memory, looked at every
+    5 ms."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        first = torch.cuda.memory_allocated()
+        yield lambda: (torch.cuda.max_memory_allocated() - first) / 1e6
+        return
+    page, before = 4096, _resident()
+    most, done = [before], threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.005):
+            most[0] = max(most[0], _resident())
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield lambda: (max(most[0], _resident()) - before) * page / 1e6
+    finally:
+        done.set()
+        thread.join()
+
+
+def _resident() -> int:
+    """Pages; 0 where the system does not tell."""
+    told = Path("/proc/self/statm")
+    return int(told.read_text().split()[1]) if told.is_file() else 0

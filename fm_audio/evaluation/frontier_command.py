@@ -1,0 +1,191 @@
+"""`fm-audio frontier MODEL --data LIST`: measure solvers, grids and guidance of a model; write presets into its folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fm_audio import __version__
+from fm_audio.evaluation.frontier import LEARNED, MODES, STEPS, Frontier, Generate, Point, pareto, presets
+from fm_audio.evaluation.protocols import SHIPPED as LISTS
+from fm_audio.evaluation.protocols import load_protocol
+from fm_audio.evaluation.report import save_json
+from fm_audio.flow.sampling import GRIDS, SOLVERS, Sampling
+from fm_audio.progress import progress_bar
+from fm_audio.tasks.sound_requests import SoundRequest
+from fm_audio.tasks.speech_requests import SpeechRequest
+from fm_audio.types import FmAudioError
+from fm_audio.voices.find import find, load
+from fm_audio.voices.presets import FILE, FORMAT
+from fm_audio.voices.sounds import KIND, kind_of, load_sounds, sounds_folder
+
+EXAMPLE = """examples:
+  fm-audio frontier heart --data harvard_dev30 --limit 6
+  fm-audio frontier made_sounds --data captions.txt --seconds 4 --most-forwards 64 --solver euler --solver ab2
+  fm-audio say "Hello." -o hello.wav --voice heart --preset fast"""
+USUAL_SOLVERS = ("euler", "ab2", "dpm++2m", "midpoint", "heun", "rk4", "dopri5")
+USUAL_GRIDS = ("uniform", "sway", "shifted", "cosine", "epss", LEARNED)
+RESULTS, PICTURE = "frontier.json", "frontier.png"
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="fm-audio frontier",
+        description="Which ways to sample come nearest to the model's converged answer for how many forwards.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("model", metavar="NAME|DIR", help="a voice or a sound model")
+    made.add_argument("--data", required=True, metavar="FILE|NAME", help=f"one sentence or caption a line, or {', '.join(LISTS)}")
+    made.add_argument("--limit", type=int, default=6, metavar="N", help="the first N lines (default: 6)")
+    made.add_argument("--seconds", type=float, default=4.0, help="length of sounds (default: 4); speech finds its own")
+    made.add_argument("--solver", action="append", choices=sorted(SOLVERS), help="may be repeated (default: seven of them)")
+    grids = sorted([*GRIDS, LEARNED])
+    made.add_argument("--grid", action="append", choices=grids, help="may be repeated (default: all)")
+    counts = f"(default: {' '.join(map(str, STEPS))})"
+    made.add_argument("--steps", type=int, nargs="+", default=list(STEPS), metavar="N", help=counts)
+    modes = "may be repeated (default: own, and for guided models interval and off)"
+    made.add_argument("--guidance", action="append", choices=MODES, help=modes)
+    made.add_argument("--most-forwards", type=int, default=40, metavar="N", help="leave out what takes more (default: 40)")
+    made.add_argument("--out", type=Path, metavar="DIR", help=f"where {RESULTS} and {PICTURE} go (default: the model's folder)")
+    made.add_argument("--no-presets", action="store_true", help=f"leave the model's {FILE} as it is")
+    made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    made.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
+    made.add_argument("--json", action="store_true", help="print the report")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Raises FmAudioError before anything is measured when something asked for is not possible."""
+    given = parser().parse_args(argv)
+    if min([given.limit, given.most_forwards, given.threads, *given.steps]) < 1:
+        raise FmAudioError("--limit, --steps, --most-forwards and --threads: give whole numbers from 1")
+    folder, name, own, generate, items = _subject(given)
+    out = given.out or folder
+    if not out.is_dir():
+        raise FmAudioError(f"--out {out}: is no folder; make it first")
+    before = torch.get_num_threads()
+    torch.set_num_threads(given.threads)
+    try:
+        with progress_bar("measuring") as bar:
+            frontier = Frontier(generate, items, own, bar)
+            modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off"])
+            solvers, grids = given.solver or USUAL_SOLVERS, given.grid or USUAL_GRIDS
+            points = frontier.sweep(solvers, grids, given.steps, modes, given.most_forwards)
+    finally:
+        torch.set_num_threads(before)
+    if not points:
+        raise FmAudioError("frontier: nothing asked for is within --most-forwards; raise it")
+    chosen = presets(points)
+    report = _report(given, name, own, items, points, chosen)
+    save_json(out / RESULTS, report)
+    draw(out / PICTURE, name, points, chosen)
+    if not given.no_presets:
+        save_json(folder / FILE, _presets(report, own, chosen))
+    if given.json:
+        print(json.dumps(report, indent=2))
+        return 0
+    for line in table(points, chosen):
+        print(line)
+    return 0
+
+
+def _subject(given: argparse.Namespace) -> tuple[Path, str, Sampling, Generate, int]:
+    """The model's folder and name, how it samples by itself, what makes the mel of an item, and how many items there are."""
+    lines = _lines(given)
+    if kind_of(given.model) == KIND:
+        folder, maker = sounds_folder(given.model), load_sounds(given.model, given.device)
+
+        def sound(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
+            return maker.model.generate([SoundRequest(lines[item], given.seconds, seed)], sampling)[0]
+
+        return folder, folder.name, _measured_from(maker.sampling), sound, len(lines)
+    entry = find(given.model)
+    voice = load(given.model, given.device)
+
+    def speech(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
+        return voice.model.generate([SpeechRequest(lines[item], entry.speaker, seed)], sampling)[0].mel
+
+    return entry.folder, f"{entry.folder.name}/{entry.name}", _measured_from(voice.sampling), speech, len(lines)
+
+
+def _measured_from(sampling: Sampling) -> Sampling:
+    """Without what an earlier preset chose of solver, grid and steps; guidance and temperature are the model's."""
+    return Sampling(
+        guidance=sampling.guidance,
+        guidance_interval=sampling.guidance_interval,
+        guidance_rescale=sampling.guidance_rescale,
+        temperature=sampling.temperature,
+    )
+
+
+def _lines(given: argparse.Namespace) -> list[str]:
+    return list(load_protocol(given.data, "en").first(given.limit).sentences)
+
+
+def _report(
+    given: argparse.Namespace, name: str, own: Sampling, items: int, points: Sequence[Point], chosen: Mapping[str, Point]
+) -> dict[str, Any]:
+    return {
+        "model": name,
+        "data": given.data,
+        "items": items,
+        "guidance": own.guidance,
+        "temperature": own.temperature,
+        "machine": {"processor": platform.processor() or platform.machine(), "device": given.device, "threads": given.threads},
+        "fm_audio": __version__,
+        "torch": torch.__version__,
+        "points": [asdict(p) for p in points],
+        "pareto": [asdict(p) for p in pareto(points)],
+        "presets": {preset: asdict(p) for preset, p in chosen.items()},
+    }
+
+
+def _presets(report: Mapping[str, Any], own: Sampling, chosen: Mapping[str, Point]) -> dict[str, Any]:
+    """What every command reads."""
+    told = {}
+    for preset, p in chosen.items():
+        s = p.sampling(own)
+        fields = {"steps": s.steps, "solver": s.solver, "grid": s.grid, "guidance": s.guidance,
+                  "guidance_interval": s.guidance_interval, "guidance_rescale": s.guidance_rescale}  # fmt: skip
+        told[preset] = {"sampling": fields, "forwards": p.forwards, "error": round(p.error, 5)}
+    measured = {k: report[k] for k in ("model", "data", "items", "machine", "fm_audio", "torch")}
+    return {"format": FORMAT, "presets": told, "measured": measured}
+
+
+def table(points: Sequence[Point], chosen: Mapping[str, Point]) -> list[str]:
+    """The front, and which of it are presets."""
+    lines = ["forwards  solver    grid      steps  guidance    error  seconds      MB"]
+    for p in pareto(points):
+        names = ", ".join(name for name, q in chosen.items() if q == p)
+        way = f"{p.forwards:8.1f}  {p.solver:8}  {p.grid:8}  {p.steps:5}  {p.guidance:8}"
+        lines.append(f"{way}  {p.error:7.4f}  {p.seconds:7.3f}  {p.megabytes:6.0f}  {names}".rstrip())
+    return lines
+
+
+def draw(path: Path, name: str, points: Sequence[Point], chosen: Mapping[str, Point]) -> None:
+    """Error against forwards, each solver and grid a line, the front drawn bold."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    ways = sorted({(p.solver, p.grid, p.guidance) for p in points})
+    for way in ways:
+        own = sorted((p for p in points if (p.solver, p.grid, p.guidance) == way), key=lambda p: p.forwards)
+        axes.plot([p.forwards for p in own], [max(p.error, 1e-5) for p in own], ".-", lw=0.6, ms=3, alpha=0.5)
+    front = pareto(points)
+    axes.plot([p.forwards for p in front], [max(p.error, 1e-5) for p in front], "k-", lw=2, label="front")
+    for preset, p in chosen.items():
+        label = f"{preset}: {p.solver}, {p.grid}, {p.steps} steps"
+        axes.plot([p.forwards], [max(p.error, 1e-5)], "o", ms=9, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="forwards", ylabel="error (1: as far as another reading)", title=name)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, format="png", dpi=110)

@@ -1,0 +1,126 @@
+"""The frontier: errors fall with forwards, forwards are those that were made, presets are written and then used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fm_audio.cli import main
+from fm_audio.evaluation.frontier import LEARNED, Frontier, Point, guided, pareto, presets
+from fm_audio.flow.guidance import GuidedField
+from fm_audio.flow.path import LinearPath
+from fm_audio.flow.sampling import Sampling
+from fm_audio.types import Cond, FmAudioError
+from fm_audio.voices import load
+from fm_audio.voices.presets import FILE, sampling_of
+from fm_audio.voices.sounds import load_sounds
+from tests.maths.toys import MixtureField
+from tests.unit.test_sounds import folder as sounds  # noqa: F401 - a small model with random weights
+
+OWN = Sampling(guidance=2.0)
+
+
+def toy(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
+    """A field that bends, guided away from one that is mirrored."""
+    one = torch.ones(1, 5, dtype=torch.bool)
+    cond = Cond(vector=torch.ones(1, 1))
+
+    def predict(x: torch.Tensor, t: torch.Tensor, mask: torch.Tensor, c: Cond) -> torch.Tensor:
+        assert c.vector is not None
+        return MixtureField()(x, t) * (0.5 + 0.5 * c.vector[:, :, None])
+
+    field = GuidedField(predict, one, cond, sampling, LinearPath())
+    x0 = torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(seed))
+    return sampling.make_solver(LinearPath())(field, x0, sampling.times())[0]
+
+
+def test_errors_fall_and_forwards_are_counted() -> None:
+    frontier = Frontier(toy, 3, OWN)
+    points = frontier.sweep(["euler", "heun", "dpm++2m"], ["uniform", LEARNED], [1, 4, 16], ["own", "off"], 64)
+    own = {(p.solver, p.grid, p.steps): p for p in points if p.guidance == "own"}
+    assert own["euler", "uniform", 4].forwards == 8 and own["heun", "uniform", 4].forwards == 16
+    assert all(p.forwards == p.steps * (2 if p.solver == "heun" else 1) for p in points if p.guidance == "off")
+    assert own["euler", "uniform", 16].error < own["euler", "uniform", 4].error < own["euler", "uniform", 1].error
+    assert own["euler", LEARNED, 4].error < own["euler", "uniform", 4].error
+    assert own["heun", "uniform", 16].error < own["euler", "uniform", 16].error
+    assert ("euler", LEARNED, 1) not in own, "all grids of one step are the same"
+    off = next(p for p in points if p.guidance == "off" and p.steps == 16)
+    assert off.error > own["euler", "uniform", 16].error, "errors are held against the guided answer"
+    with pytest.raises(FmAudioError, match="no items were given"):
+        Frontier(toy, 0, OWN)
+    with pytest.raises(FmAudioError, match="another seed gives the same sound"):
+        Frontier(lambda item, seed, sampling: torch.zeros(2, 2), 1, OWN)
+
+
+def test_an_adaptive_solver_is_counted_too() -> None:
+    point = Frontier(toy, 2, OWN).point("dopri5", "uniform", 1, "own")
+    assert point.forwards >= 12 and point.error < 0.05
+
+
+def test_the_front_has_nothing_that_is_beaten_and_presets_keep_to_their_forwards() -> None:
+    def of(forwards: float, error: float) -> Point:
+        return Point("euler", "uniform", int(forwards), "own", forwards, 0.1, 1.0, error)
+
+    points = [of(4, 0.5), of(2, 0.9), of(8, 0.6), of(8, 0.2), of(32, 0.01), of(64, 0.0)]
+    assert [(p.forwards, p.error) for p in pareto(points)] == [(2, 0.9), (4, 0.5), (8, 0.2), (32, 0.01), (64, 0.0)]
+    chosen = presets(points)
+    assert {k: p.forwards for k, p in chosen.items()} == {"fast": 4, "balanced": 8, "best": 32}
+    assert presets([of(64, 0.0), of(6, 0.3)])["fast"].forwards == 6, "where four are too few, the cheapest"
+
+
+def test_guidance_modes_are_what_they_say() -> None:
+    own = replace(OWN, guidance_rescale=0.5)
+    assert guided(own, "own") == own and guided(own, "off").guidance == 1.0
+    assert guided(own, "interval").guidance_interval == (0.0, 0.5) and guided(own, "constant").guidance_rescale == 0.0
+    assert guided(own, "rescaled").guidance_rescale == 0.7
+
+
+def test_presets_of_a_voice_are_measured_written_and_used(
+    tiny_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "voice"
+    shutil.copytree(tiny_voice, folder)
+    shutil.copytree(tiny_voice.parent / "tiny_vocoder", tmp_path / "tiny_vocoder")
+    (tmp_path / "lines.txt").write_text("Hello there.\nGood morning.\n")
+    asked = ["frontier", str(folder), "--data", str(tmp_path / "lines.txt"), "--solver", "euler", "--solver", "ab2"]
+    assert main([*asked, "--grid", "uniform", "--grid", "learned", "--steps", "1", "2", "8", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "fast" in shown and "balanced" in shown
+    assert (folder / "frontier.png").read_bytes()[:4] == b"\x89PNG"
+    told = json.loads((folder / FILE).read_text())
+    voice, fast = load(folder), load(folder, preset="fast")
+    assert voice.sampling.steps == told["presets"]["balanced"]["sampling"]["steps"]
+    assert fast.sampling.steps == told["presets"]["fast"]["sampling"]["steps"] <= 4
+    assert voice.sampling.temperature == load(tiny_voice).sampling.temperature, "what is no preset's business stays"
+    assert len(voice.say("Hello.", steps=3).samples) > 0, "other steps may be asked for, whatever grid the preset has"
+    assert main(["say", "Hello.", "-o", str(tmp_path / "a.wav"), "--voice", str(folder), "--preset", "best"]) == 0
+    assert main(["say", "Hello.", "-o", str(tmp_path / "a.wav"), "--voice", str(folder), "--preset", "quick"]) == 2
+    assert "there are fast, balanced, best" in capsys.readouterr().err
+
+
+def test_sounds_have_a_frontier_too(sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    folder = tmp_path / "sounds"
+    shutil.copytree(sounds, folder)
+    (tmp_path / "captions.txt").write_text("rain\na bell\n")
+    asked = ["frontier", str(folder), "--data", str(tmp_path / "captions.txt"), "--seconds", "0.4", "--threads", "1"]
+    assert main([*asked, "--solver", "euler", "--steps", "1", "2", "--json", "--out", str(tmp_path)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {p["guidance"] for p in report["points"]} == {"own", "interval", "off"} and (tmp_path / "frontier.json").is_file()
+    assert load_sounds(folder, preset="fast").sampling.steps in (1, 2)
+    assert main([*asked, "--steps", "0"]) == 2 and main([*asked, "--out", str(tmp_path / "none")]) == 2
+    assert "is no folder; make it first" in capsys.readouterr().err
+
+
+def test_folders_without_presets_say_so(tiny_voice: Path, tmp_path: Path) -> None:
+    with pytest.raises(FmAudioError, match="has no sampling.json; measure one: fm-audio frontier"):
+        load(tiny_voice, preset="fast")
+    (tmp_path / FILE).write_text("{}")
+    with pytest.raises(FmAudioError, match="holds no presets of format 1"):
+        sampling_of(tmp_path, {})
+    with pytest.raises(FmAudioError, match="its sampling has stepz"):
+        sampling_of(tmp_path / "none", {"sampling": {"stepz": 3}})
