@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fm_audio.flow.coupling import Coupling, Independent
+from fm_audio.flow.distillation import Objective
 from fm_audio.flow.guidance import GuidedField, Null, drop_conditions
 from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
@@ -54,6 +55,7 @@ class FlowHead(nn.Module):
         self.coupling: Coupling = coupling or Independent()
         self.time_law: TimeLaw = time_law or Uniform()
         self.condition_drop = condition_drop
+        self.objective: Objective | None = None
 
     def loss(
         self,
@@ -64,20 +66,27 @@ class FlowHead(nn.Module):
         generator: torch.Generator | None = None,
         x0_mean: Frames | None = None,
         scored: Mask | None = None,
+        null: Cond | None = None,
     ) -> Tensor:
         """Flow matching loss of data x1 (b n d) where mask (b n) keeps: a scalar in float32.
 
         generator draws t, noise and dropped conditions. scored (b n) limits what is counted, for infilling. x0_mean (b n d) moves
-        the noise, as in `sample`; it gets no gradient.
+        the noise, as in `sample`; it gets no gradient. Where an `objective` is set (`flow.distillation`), it says what is learnt
+        instead; null is what its teacher's guidance leans away from.
         """
         with torch.autocast(x1.device.type, enabled=False):
             pads = ~mask[..., None]
             x1 = x1.float().masked_fill(pads, 0.0)
             t = self.time_law.sample(x1.shape[0], generator, x1.device)  # b
             x0 = self.coupling(noise_like(x1, generator), x1, mask, cond)
+            if self.objective is not None:
+                x0 = x0 * self.objective.noise_scale(x1.shape[0], generator, x1.device)
             if x0_mean is not None:
                 x0 = x0 + x0_mean.detach().float().masked_fill(pads, 0.0)
             x_t = point(self.path, x0, x1, t)
+        if self.objective is not None:
+            counted = mask if scored is None else scored & mask
+            return self.objective(self, x0, x1, mask, counted, cond, null, port, generator)
         cond = drop_conditions(cond, x1.shape[0], self.condition_drop, x1.device, generator)
         previous = self._earlier_estimate(x0, x1, t, mask, cond, port, generator)
         h = self._hidden(x_t, t, mask, cond, port, previous)

@@ -4,8 +4,8 @@
     g_j = ‖ x'_1 − x_1 ‖ / ‖ x'_j − x_j ‖                              how an error made until j grows: x' began a little aside
     least sum of costs over 0 = i_0 < i_1 < … < i_K = N               exact, in K N² additions
 
-To first order the errors of single steps, grown, add up to that of the whole; the ways are those of fine steps (Watson et al. 2021, "Learning to
-efficiently sample from diffusion models", does so for bounds of likelihood).
+To first order the errors of single steps, grown, add up to that of the whole; the ways are those of fine steps (Watson et al.
+2021, "Learning to efficiently sample from diffusion models", does so for bounds of likelihood).
 """
 
 from __future__ import annotations

@@ -97,7 +97,14 @@ class TextToAudio(nn.Module):
         cond = self._cond(
             self._states(batch.symbols, batch.symbols_mask).drop(read), batch.mask, batch.mel, batch.mask & ~hidden, found
         )
-        return {"loss": self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)}
+        null = None
+        if self.head.objective is not None:  # a teacher's guidance leans away from the same as in `generate`
+            none = self._captions([[]] * b)
+            unseen = None
+            if self.clips is not None and batch.found is not None and batch.found_mask is not None:
+                unseen = self.clips(batch.found, torch.zeros_like(batch.found_mask))
+            null = self._cond(none, batch.mask, batch.mel, batch.mask & ~hidden, unseen)
+        return {"loss": self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden, null=null)}
 
     def _seen(self, batch: SpeechBatch, read: Tensor, generator: torch.Generator | None) -> Cond | None:
         """States of the clips that each item is shown: none without its caption, else each of them half of the time."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from fm_audio.checkpoint import load_lightning_weights, save_model
+from fm_audio.checkpoint import instantiate, load_lightning_weights, save_model
 from fm_audio.training.cli import SHARED
 from fm_audio.training.low_rank import whole_weights
 from fm_audio.training.parser import parameters
@@ -46,10 +46,14 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
         if f"model.init_args.{held}.init_args.{key}" in targets and key in taken
     }
     node["init_args"] = node.get("init_args", {}) | handed
+    beside = _speaking(node)
+    if arguments.get("distill"):
+        distilled = instantiate(arguments["distill"])
+        node, beside = distilled.exported(node), distilled.beside()
     # A module that averages its decoder by hand keeps the mean under its own name.
     prefix = "averaged." if any(key.startswith("averaged.") for key in weights) else f"{held}."
     state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-    return save_model(out, node, whole_weights(state), extra=_speaking(node) | (extra or {}), half=half)
+    return save_model(out, node, whole_weights(state), extra=beside | (extra or {}), half=half)
 
 
 def _speaking(node: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from fm_audio.training.distill import Distill
 from fm_audio.training.low_rank import LowRank
 from fm_audio.types import FmAudioError
 
@@ -34,10 +35,12 @@ class FlowModule(L.LightningModule):
         start_from: str | None = None,
         start_parts: dict[str, str] | None = None,
         low_rank: LowRank | None = None,
+        distill: Distill | None = None,
     ):
         """`start_from`: a model folder whose weights to begin with (the same task; speakers may be appended). `start_parts`: some
         parts begin with parts of folders, whose tasks may be others: {listening.encoder: "FOLDER:encoder"}, this model's first.
         `low_rank`: fine-tune what was begun with by changes of low rank; `fm-audio export` makes them part of the weights.
+        `distill`: begin as a teacher and learn to take fewer steps than it.
         """
         super().__init__()
         self.task = task
@@ -52,6 +55,10 @@ class FlowModule(L.LightningModule):
             from fm_audio.checkpoint import load_parts
 
             load_parts(task, start_parts)
+        if distill is not None:
+            if start_from is not None or start_parts or low_rank is not None:
+                raise FmAudioError("distill: begins as its teacher; leave start_from, start_parts and low_rank out")
+            distill.begin(task)
         if low_rank is not None:
             if start_from is None:
                 raise FmAudioError("low_rank: bends a model that was trained; give its folder as start_from")

@@ -1,0 +1,168 @@
+"""Few steps from a model of many: what a student's head is taught in place of flow matching, by its teacher.
+
+    FlowMap   mean velocity u(x, s, t) over gaps 1, 1/2 … 1/32 by halves: (t − s) u_st = (m − s) u_sm + (t − m) u_mt, m the middle
+              (shortcut models, Frans et al. 2025; SplitMeanFlow, Guo et al. 2025); where the gap is 0, the teacher's velocity.
+              Of tokens the same in probabilities: p_st = g p_sm + (1 − g) p_mt, g = (1 − t)(m − s) / ((1 − m)(t − s)), by KL
+    Steps     the mean velocity of two steps of the teacher, over a gap up to 0.3, for a student of one time (ZipVoice, Zhu et al.
+              2025)
+    Reflow    straight lines from noise to where the teacher carries it (Liu et al. 2023, "Rectified flow")
+
+Guidance is baked in: the teacher is followed with its weight, the student is asked without.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fm_audio.flow.jump import jumping
+from fm_audio.flow.path import point
+from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.time_law import uniforms
+from fm_audio.types import Cond, FmAudioError, Frames, Mask, masked_mean
+
+LEVELS = 6  # gaps of 1, 1/2, … 1/32
+QUIETEST = 0.5
+WEIGHT_FLOOR = 1e-2  # of the adaptive weight 1 / (error + floor), Geng et al. 2025
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """`(student head, x0, x1, mask, scored, cond, null, port, generator) -> scalar`; `noise_scale` (b 1 1) of x0."""
+
+    def noise_scale(self, b: int, generator: torch.Generator | None, device: torch.device) -> Tensor: ...
+
+    def __call__(
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        generator: torch.Generator | None,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class Taught:
+    """What all objectives share: a teacher's head, frozen, the guidance that it is followed with, and how much noise there is:
+    from `QUIETEST` times as much up, since one samples with less of it than one trains with."""
+
+    def __init__(self, teacher: nn.Module, guidance: float = 1.0) -> None:
+        self._teacher = [teacher.eval().requires_grad_(False)]  # a list, so that it is no part of the student
+        self.guidance = guidance
+
+    def noise_scale(self, b: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+        """(b 1 1)."""
+        return (QUIETEST + (1 - QUIETEST) * uniforms(b, False, generator, device)).float().view(-1, 1, 1)
+
+    def teacher(self, like: Tensor) -> Any:
+        """The teacher's head, where the student is."""
+        return self._teacher[0].to(like.device)
+
+    def field(self, mask: Mask, cond: Cond, null: Cond | None, port: str, like: Tensor) -> Any:
+        return self.teacher(like).field(mask, cond, Sampling(guidance=self.guidance), port, null)
+
+
+class FlowMap(Taught):
+    """Mean velocities over every gap. `diagonal`: the share of items at gap 0, which the teacher itself teaches."""
+
+    def __init__(self, teacher: nn.Module, guidance: float = 1.0, diagonal: float = 0.5) -> None:
+        super().__init__(teacher, guidance)
+        if not 0.0 < diagonal < 1.0:
+            raise FmAudioError(f"FlowMap: diagonal is {diagonal}; give a share between 0 and 1, often 0.5")
+        self.diagonal = diagonal
+
+    def __call__(
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        generator: torch.Generator | None,
+    ) -> Tensor:  # fmt: skip
+        b, device = len(x1), x1.device
+        level = (uniforms(b, False, generator, device) * LEVELS).floor().float().clamp(max=LEVELS - 1)
+        still = uniforms(b, False, generator, device) < self.diagonal
+        gap = torch.where(still, 0.0, 2.0**-level)
+        s = uniforms(b, False, generator, device).float() * (1.0 - gap)
+        x = point(head.path, x0, x1, s)
+        tokens = _of_tokens(head, port)
+        with torch.no_grad():
+            field = self.field(mask, cond, null, port, x)
+            v = field(x, s)
+            here = field.prediction if tokens else v
+            half = gap / 2
+            told = torch.where(gap <= 2.0 ** -(LEVELS - 1), 0.0, half)  # of the least gap both halves are as good as still
+            first, u1 = _asked(head, x, s, told, mask, cond, port)
+            middle = x + half.view(-1, 1, 1) * u1
+            second, u2 = _asked(head, middle, s + half, told, mask, cond, port)
+            if tokens:
+                end, mid = s + gap, s + half
+                share = ((1 - end) * half / ((1 - mid) * gap).clamp(min=1e-6)).clamp(0, 1).view(-1, 1, 1)
+                joined = share * first.softmax(-1) + (1 - share) * second.softmax(-1)
+                target = torch.where(still.view(-1, 1, 1), here.softmax(-1), joined)
+            else:
+                target = torch.where(still.view(-1, 1, 1), here, (u1 + u2) / 2)
+        asked, u = _asked(head, x, s, gap, mask, cond, port)
+        if tokens:
+            return masked_mean(F.kl_div(asked.log_softmax(-1), target, reduction="none").sum(-1), scored)
+        return _weighted((u - target).square(), scored)
+
+
+class Steps(Taught):
+    """Two steps of the teacher in one of the student's, who is of one time. `longest`: the largest gap."""
+
+    def __init__(self, teacher: nn.Module, guidance: float = 1.0, longest: float = 0.3) -> None:
+        super().__init__(teacher, guidance)
+        if not 0.0 < longest <= 1.0:
+            raise FmAudioError(f"Steps: longest is {longest}; give a gap above 0 and at most 1, often 0.3")
+        self.longest = longest
+
+    def __call__(
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        generator: torch.Generator | None,
+    ) -> Tensor:  # fmt: skip
+        if _of_tokens(head, port):
+            raise FmAudioError("Steps: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
+        s, drawn = (uniforms(len(x1), False, generator, x1.device).float() for _ in range(2))
+        gap = (self.longest * drawn).minimum(1 - s)
+        x = point(head.path, x0, x1, s)
+        with torch.no_grad():
+            field, half = self.field(mask, cond, null, port, x), (gap / 2).view(-1, 1, 1)
+            u1 = field(x, s)
+            u2 = field(x + half * u1, s + gap / 2)
+        return masked_mean((head.velocity(x, s, mask, cond, port) - (u1 + u2) / 2).square(), scored)
+
+
+class Reflow(Taught):
+    """Flow matching between noise and what the teacher makes of it in `steps` steps (AB2)."""
+
+    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = 8) -> None:
+        super().__init__(teacher, guidance)
+        if steps < 1:
+            raise FmAudioError(f"Reflow: steps is {steps}; give 1 or more, often 8")
+        self.steps = steps
+
+    def __call__(
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        generator: torch.Generator | None,
+    ) -> Tensor:  # fmt: skip
+        sampling = Sampling(self.steps, solver="ab2", guidance=self.guidance)
+        with torch.no_grad():
+            made = self.teacher(x1).solve(self.field(mask, cond, null, port, x1), x0, sampling, port)
+        t = head.time_law.sample(len(x1), generator, x1.device)
+        h = head._hidden(point(head.path, x0, made, t), t, mask, cond, port)
+        with torch.autocast(x1.device.type, enabled=False):
+            return head.ports[port].loss(h.float(), x0, made, t, head.path, scored)
+
+
+def _of_tokens(head: Any, port: str) -> bool:
+    """Whether the port reads logits, whose probabilities are what is joined."""
+    return getattr(head.ports[port], "prediction", "") == "logits"
+
+
+def _asked(head: Any, x: Frames, s: Tensor, gap: Tensor, mask: Mask, cond: Cond, port: str) -> tuple[Tensor, Tensor]:
+    """What the student predicts over a gap, and the mean velocity it means."""
+    with jumping(gap):
+        prediction = head.predict(x, s, mask, cond, port)
+    return prediction, head._to_velocity(prediction, x, s, mask, port)
+
+
+def _weighted(error: Tensor, mask: Mask) -> Tensor:
+    """Mean over items of error / (its own size + floor): large gaps and small ones learn alike."""
+    each = torch.stack([masked_mean(e[None], m[None]) for e, m in zip(error, mask, strict=True)])
+    return (each / (each.detach() + WEIGHT_FLOOR)).mean()

@@ -1,0 +1,69 @@
+"""Distillation as a flag of any recipe: the task begins as its teacher, and its head learns to take fewer steps.
+
+    fm-audio fit --config recipes/aligned_tts/taught.yaml --model.init_args.distill fm_audio.training.distill.Distill
+        --model.init_args.distill.init_args.teacher fm_audio/voices/english
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fm_audio.backbones.two_times import TwoTimes
+from fm_audio.checkpoint import load_into, load_model, read_config
+from fm_audio.flow.distillation import FlowMap, Reflow, Steps
+from fm_audio.flow.head import FlowHead
+from fm_audio.types import FmAudioError
+
+OBJECTIVES: Mapping[str, Any] = {"flow_map": FlowMap, "steps": Steps, "reflow": Reflow}
+FROM_TEACHER = ("kind", "vocoder", "voices", "default_voice", "sampling")
+
+
+class Distill:
+    """teacher: the folder of a model of the same recipe. objective: flow_map, steps or reflow (`fm_audio.flow.distillation`).
+    guidance: the weight that the teacher is followed with; the student then needs none."""
+
+    def __init__(self, teacher: str, objective: str = "flow_map", guidance: float = 1.0) -> None:
+        if objective not in OBJECTIVES:
+            raise FmAudioError(f"Distill: objective is {objective!r}; there are {', '.join(OBJECTIVES)}")
+        self.teacher, self.objective, self.guidance = teacher, objective, guidance
+
+    def begin(self, task: nn.Module) -> None:
+        """Give the task its teacher's weights and what to learn; all but its head stays as it is.
+
+        Raises FmAudioError where the teacher is another kind of model, and where the task has no flow head or several.
+        """
+        load_into(task, self.teacher)
+        name, head = _head_of(task)
+        _, teacher = _head_of(load_model(self.teacher))
+        head.objective = OBJECTIVES[self.objective](teacher, self.guidance)
+        task.requires_grad_(False)
+        head.requires_grad_(True)
+        if self.objective == "flow_map":
+            head.backbone = TwoTimes(head.backbone)
+
+    def exported(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """The node of the task as it is after `begin`."""
+        arguments = dict(node["init_args"])
+        if self.objective == "flow_map":
+            wrapper = f"{TwoTimes.__module__}.{TwoTimes.__qualname__}"
+            arguments["backbone"] = {"class_path": wrapper, "init_args": {"inner": arguments["backbone"]}}
+        return {**node, "init_args": arguments}
+
+    def beside(self) -> dict[str, Any]:
+        """What stands beside the model in the teacher's config: voices, vocoder, and its sampling without guidance."""
+        config = read_config(Path(self.teacher))
+        kept = {k: config[k] for k in FROM_TEACHER if k in config}
+        sampling = {k: v for k, v in kept.get("sampling", {}).items() if k not in ("solver", "grid", "guidance_interval")}
+        own = {"steps": 2, "guidance": 1.0, "guidance_rescale": 0.0}
+        return {**kept, "sampling": {**sampling, **own}, "distilled": self.objective}
+
+
+def _head_of(task: nn.Module) -> tuple[str, FlowHead]:
+    heads = [(name, part) for name, part in task.named_modules() if isinstance(part, FlowHead)]
+    if len(heads) != 1:
+        raise FmAudioError(f"Distill: {type(task).__name__} has {len(heads)} flow heads; a task with one can be distilled")
+    return heads[0]

@@ -1,0 +1,128 @@
+"""Students go in one step where their teacher needs many: of the exact flow to a Gaussian, and of tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fm_audio.backbones.dit import DiT
+from fm_audio.backbones.two_times import TwoTimes
+from fm_audio.flow.distillation import FlowMap, Objective, Reflow, Steps
+from fm_audio.flow.head import FlowHead
+from fm_audio.flow.jump import jump, jumping
+from fm_audio.flow.ports import MelPort
+from fm_audio.flow.sampling import Sampling
+from fm_audio.flow.token_port import TokenPort
+from fm_audio.types import Cond, FmAudioError
+from tests.maths.toys import GaussianField
+
+MASK = torch.ones(32, 3, dtype=torch.bool)
+ONE, MANY = Sampling(steps=1), Sampling(steps=64)
+
+
+class Exact(nn.Module):
+    """A teacher that knows the flow to N(1.5, 0.2^2): x1 = 1.5 + 0.2 x0."""
+
+    def field(self, mask: Tensor, cond: Cond, sampling: Sampling, port: str, null: Cond | None) -> Any:
+        return GaussianField(std=0.2)
+
+    def solve(self, field: Any, x0: Tensor, sampling: Sampling, port: str) -> Tensor:
+        return sampling.make_solver()(field, x0, sampling.times())
+
+
+def student(two_times: bool) -> FlowHead:
+    torch.manual_seed(0)
+    net: nn.Module = DiT(24, 2, 2, feedforward=2.0, position_kernel=0)
+    return FlowHead(TwoTimes(net) if two_times else net, {"mel": MelPort(2, 24)})
+
+
+def taught(objective: Objective, two_times: bool, steps: int = 400) -> FlowHead:
+    head = student(two_times)
+    head.objective = objective
+    optimizer, g = torch.optim.AdamW(head.parameters(), 5e-3), torch.Generator().manual_seed(0)
+    for i in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 5e-3 * (1 - i / steps)
+        x1 = 1.5 + 0.2 * torch.randn(32, 3, 2, generator=g)
+        optimizer.zero_grad()
+        head.loss(x1, MASK, Cond(), generator=g).backward()
+        optimizer.step()
+    return head.eval()
+
+
+def off(head: FlowHead, sampling: Sampling) -> float:
+    x0 = head.start(MASK, sampling, list(range(32)))
+    made = head.sample(MASK, Cond(), sampling, list(range(32)))
+    return float((made - (1.5 + 0.2 * x0)).square().mean().sqrt())
+
+
+@pytest.mark.slow
+def test_a_flow_map_goes_in_one_step_and_in_many() -> None:
+    head = taught(FlowMap(Exact()), True)  # type: ignore[arg-type]
+    x0 = head.start(MASK, ONE, list(range(32)))
+    euler = float((x0 + GaussianField(std=0.2)(x0, torch.zeros(32)) - (1.5 + 0.2 * x0)).square().mean().sqrt())
+    assert off(head, ONE) < 0.5 * euler and off(head, Sampling(steps=4)) < 0.1 and off(head, MANY) < 0.1
+
+
+@pytest.mark.slow
+def test_reflow_straightens_the_way() -> None:
+    assert off(taught(Reflow(Exact(), steps=16), False), ONE) < 0.1  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_steps_teaches_what_two_steps_of_the_teacher_do() -> None:
+    head = taught(Steps(Exact(), longest=0.3), False)  # type: ignore[arg-type]
+    assert off(head, Sampling(steps=6)) < 0.1
+
+
+def test_a_second_time_adds_nothing_until_it_is_taught_and_at_no_gap() -> None:
+    plain, two = student(False), student(True)
+    x, t = torch.randn(4, 3, 2), torch.rand(4)
+    nn.init.normal_(plain.ports["mel"].out.weight)  # type: ignore[union-attr, arg-type]
+    two.load_state_dict({k.replace("backbone.", "backbone.inner."): v for k, v in plain.state_dict().items()}, strict=False)
+    seen = MASK[:4]
+    with jumping(0.5):
+        assert torch.equal(two.velocity(x, t, seen, Cond()), plain.velocity(x, t, seen, Cond()))
+    nn.init.normal_(two.backbone.gap[2].weight)  # type: ignore[union-attr, index, arg-type]
+    assert torch.allclose(two.velocity(x, t, seen, Cond()), plain.velocity(x, t, seen, Cond()), atol=1e-6)
+    with jumping(torch.tensor([0.5, 0.0, 0.25, 1.0])):
+        moved = (two.velocity(x, t, seen, Cond()) - plain.velocity(x, t, seen, Cond())).abs().amax((1, 2))
+        assert moved[1] < 1e-5 and (moved[[0, 2, 3]] > 1e-3).all()
+        assert torch.equal(jump(torch.zeros(8)), torch.tensor([0.5, 0.0, 0.25, 1.0] * 2)), "a batch that guidance packed twice"
+    assert not jump(torch.zeros(2)).any(), "told within, forgotten without"
+
+
+def test_tokens_are_taught_as_probabilities() -> None:
+    torch.manual_seed(0)
+
+    def made() -> FlowHead:
+        net = DiT(24, 1, 2, feedforward=2.0, position_kernel=0)
+        return FlowHead(TwoTimes(net), {"text": TokenPort(7, 8, 24)})
+
+    teacher, head = made(), made()
+    nn.init.normal_(teacher.ports["text"].bias, std=2.0)  # type: ignore[union-attr, arg-type]
+    head.objective = FlowMap(teacher)
+    x1 = head.ports["text"].table(torch.randint(0, 7, (32, 3)))  # type: ignore[union-attr, operator]
+    losses = []
+    optimizer = torch.optim.AdamW(head.parameters(), 1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        losses.append(head.loss(x1.detach(), MASK, Cond(), "text", torch.Generator().manual_seed(1)))
+        losses[-1].backward()
+        optimizer.step()
+    assert 0 <= losses[-1] < 0.5 * losses[0]
+    assert not any(p.grad is not None for p in teacher.parameters()), "the teacher is not taught"
+    head.objective = Steps(teacher)
+    with pytest.raises(FmAudioError, match="distil tokens by FlowMap or Reflow"):
+        head.loss(x1, MASK, Cond(), "text")
+
+
+@pytest.mark.parametrize(
+    "made", [lambda: FlowMap(Exact(), diagonal=1.0), lambda: Steps(Exact(), longest=0.0), lambda: Reflow(Exact(), steps=0)]
+)
+def test_objectives_that_teach_nothing_are_refused(made: Any) -> None:
+    with pytest.raises(FmAudioError, match="give"):
+        made()
