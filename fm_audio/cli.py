@@ -40,6 +40,7 @@ ELSEWHERE = {
     "scene": ("fm_audio.voices.scene_command", "scene", "speech, sounds, files and pauses on one timeline"),
     "bank": ("fm_audio.voices.bank_command", "train", "captioned sounds that fm-audio sound looks among"),
     "transcribe": ("fm_audio.tasks.transcribe_command", "train", "write down what is said in recordings"),
+    "distill": ("fm_audio.adapt.distill_command", "train", "teach a model of few steps by one of many"),
     "frontier": ("fm_audio.evaluation.frontier_command", "eval", "how few forwards are enough: solvers, grids, guidance"),
     "eval": ("fm_audio.evaluation.cli", "eval", "word error, similarity, DNSMOS and speed on a list of sentences"),
 }

@@ -70,7 +70,7 @@ def write_voice(
         }  # fmt: skip
     extra = {
         "kind": config["kind"],
-        "vocoder": _reachable(config.get("vocoder"), base.folder),
+        "vocoder": reachable(config.get("vocoder"), base.folder),
         "voices": {voice: dict(facts)},
         "default_voice": voice,
         "sampling": config.get("sampling", {}),
@@ -78,10 +78,10 @@ def write_voice(
     save_model(folder, {**config["model"], "init_args": arguments}, state, extra, half)
 
 
-def _reachable(vocoder: Any, base: Path) -> Any:
+def reachable(vocoder: Any, base: Path) -> Any:
     """A vocoder's folder beside the base is named in full, since the new voice may lie elsewhere."""
     if isinstance(vocoder, Mapping) and "folder" in vocoder:
-        return {**vocoder, "folder": _reachable(vocoder["folder"], base)}
+        return {**vocoder, "folder": reachable(vocoder["folder"], base)}
     beside = base.parent / vocoder if isinstance(vocoder, str) else None
     if beside is None or base.parent == SHIPPED or not (beside / CONFIG).is_file():
         return vocoder

@@ -49,11 +49,7 @@ class Sounds:
         self._module.setup()
 
     def __iter__(self) -> Iterator[SpeechBatch]:
-        epoch = 0
-        loader = self._module.loader(self.train, True, lambda: (epoch, 0))
-        while True:
-            yield from loader
-            epoch += 1
+        return self._module.endless()
 
     def once(self) -> list[SpeechBatch]:
         """Every held-out sound."""

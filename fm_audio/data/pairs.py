@@ -89,6 +89,14 @@ class PairsDataModule(lightning.LightningDataModule):
         world_size, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
         return self.loader(self._validation, False, lambda: (0, 0), world_size, rank)
 
+    def endless(self) -> Iterator[TextBatch]:
+        """Training batches epoch after epoch, each in an order of its own, for training loops without a trainer."""
+        epoch = 0
+        loader = self.loader(self._pairs, True, lambda: (epoch, 0))
+        while True:
+            yield from loader
+            epoch += 1
+
     def loader(
         self, pairs: Sequence[EncodedPair], shuffle: bool, position: Position, world_size: int = 1, rank: int = 0
     ) -> SizedLoader:

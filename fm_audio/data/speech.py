@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import lightning
 
 from fm_audio.audio import AudioSpec
+from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.clips import SpeechDataset, key_of
 from fm_audio.data.cuts import is_shar, load_cuts, source_of
 from fm_audio.data.frozen_captions import FrozenCaptions
@@ -126,6 +127,14 @@ class SpeechDataModule(lightning.LightningDataModule):
         return self.loader(
             self._validation, False, lambda: (0, 0), trainer.world_size if trainer else 1, trainer.global_rank if trainer else 0
         )
+
+    def endless(self) -> Iterator[SpeechBatch]:
+        """Training batches epoch after epoch, each in an order of its own, for training loops without a trainer."""
+        epoch = 0
+        loader = self.loader(self._cuts, True, lambda: (epoch, 0))
+        while True:
+            yield from loader
+            epoch += 1
 
     def loader(self, cuts: Sequence[Cut], shuffle: bool, position: Position, world_size: int = 1, rank: int = 0) -> SizedLoader:
         """A loader that starts at `position() -> (epoch, batches done)`; for training loops without a trainer."""

@@ -15,6 +15,7 @@ from fm_audio.audio import AudioSpec
 from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.matcha import MatchaUNet
 from fm_audio.backbones.multi_rate import MultiRate
+from fm_audio.backbones.two_times import TwoTimes
 from fm_audio.backbones.unet import UNet
 from fm_audio.backbones.unett import UNetT
 from fm_audio.backbones.zipformer import Zipformer
@@ -32,10 +33,11 @@ from fm_audio.encoders.matcha import MatchaText
 from fm_audio.encoders.pitch import FramePitch
 from fm_audio.encoders.tokens import TokenEncoder, TokenLengths
 from fm_audio.encoders.zipformer_text import ZipformerText
+from fm_audio.flow.jump import jumping
 from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond
 from fm_audio.zipformer import Heads
-from tests.invariance import joint, listening, sounding, speaking, writing
+from tests.invariance import codecs, joint, listening, sounding, speaking, writing
 from tests.invariance.case import LENGTHS, NAN, TOKENS, VECTOR, WIDTH, Case, Outputs, by, cut
 from tests.invariance.company import padded
 from tests.invariance.vocoders import SPEC, speecht5, univnet
@@ -63,6 +65,11 @@ def through_backbone(net: nn.Module, items: Sequence[dict[str, Any]], padding: i
     vector = torch.stack([i["vector"] for i in items]) if items[0]["vector"] is not None else None
     out = net(h, torch.stack([i["t"] for i in items]), mask, Cond(tokens=tokens, tokens_mask=tokens_mask, vector=vector))
     return [(row,) for row in cut(out, mask)]
+
+
+def jumped(net: nn.Module, items: Sequence[dict[str, Any]], padding: int) -> Outputs:
+    with jumping(0.5):
+        return through_backbone(net, items, padding)
 
 
 def backbone(make: Callable[[], nn.Module], tokens: int = 0, vector: int = 0, width: int = WIDTH) -> Case:
@@ -191,6 +198,13 @@ CASES: dict[str, Case] = {
     "matcha's unet, three rates": backbone(lambda: MatchaUNet(10, (16, 24, 16), 1, 1, 1, 8), width=10),
     "matcha's unet, one rate": backbone(lambda: MatchaUNet(10, (16,), 1, 1, 1, 8), width=10),
     "e2-tts's unet": backbone(lambda: UNetT(WIDTH, 4, 2, position_kernel=7, position_groups=4, rotary_heads=1)),
+    "dit of two times": Case(
+        lambda: TwoTimes(DiT(WIDTH, 2, 2, VECTOR, TOKENS, position_kernel=0)),
+        lambda: frames_items(TOKENS, VECTOR),
+        jumped,
+        torch.float64,
+        by("h"),
+    ),
     "zipformer": backbone(lambda: Zipformer(WIDTH, (1, 2, 4), (1, 1, 1), (5, 3, 3), 24, HEADS, 8, VECTOR), vector=VECTOR),
     "aligned text": text(lambda: AlignedText(20, 6, 4, WIDTH, 2, 2, frames_width=5), 20, 4),
     "matcha's text": text(lambda: MatchaText(20, 6, 4, 12, 2, hidden=16, durations_width=8), 20, 4),
@@ -225,4 +239,5 @@ CASES: dict[str, Case] = {
     **listening.CASES,
     **joint.CASES,
     **sounding.CASES,
+    **codecs.CASES,
 }

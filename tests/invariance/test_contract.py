@@ -20,7 +20,7 @@ from tests.invariance.company import KINDS, TOLERANCE, compositions, differences
 
 ROOMS = ("backbones", "encoders", "decoders", "tasks")
 MIXING = ("forward", "decode", "generate")
-NEEDS_TRANSFORMERS = {"speecht5", "univnet"}
+NEEDS_TRANSFORMERS = {"speecht5", "univnet", "encodec"}
 
 
 @cache

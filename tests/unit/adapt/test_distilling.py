@@ -1,0 +1,107 @@
+"""`fm-audio distill`: students of voices, adapters, sounds and texts, which begin as their teachers and then take other steps."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fm_audio.checkpoint import instantiate, load_model, read_config, save_model
+from fm_audio.cli import main
+from fm_audio.data.cuts import load_cuts
+from fm_audio.data.preparation.prepare import write_cuts
+from fm_audio.training.distill import Distill
+from fm_audio.training.export import _speaking
+from fm_audio.types import FmAudioError
+from fm_audio.voices import load
+from fm_audio.voices.sounds import load_sounds
+from tests.unit.test_sounds import NODE as SOUNDS
+
+QUICK = ["--steps", "3", "--precision", "32-true", "--batch", "5"]
+
+
+@pytest.fixture(scope="module")
+def cuts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from data_prep.synthetic import main as make
+
+    raw = tmp_path_factory.mktemp("speech")
+    make([str(raw), "--clips", "8", "--speakers", "1"])
+    clips = list(load_cuts(raw / "cuts.jsonl.gz"))
+    for cut in clips:
+        cut.supervisions[0].speaker = "anna"
+    write_cuts(clips, raw / "annas.jsonl.gz")
+    return str(raw / "annas.jsonl.gz")
+
+
+def test_a_student_of_a_voice_speaks(tiny_voice: Path, cuts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    teacher, out = tmp_path / "teacher", tmp_path / "student"
+    shutil.copytree(tiny_voice, teacher)
+    shutil.copytree(tiny_voice.parent / "tiny_vocoder", tmp_path / "tiny_vocoder")
+    assert main(["distill", "--teacher", str(teacher), "--data", cuts, "-o", str(out), *QUICK]) == 0
+    assert "by flow_map, guidance 2 baked in" in capsys.readouterr().err
+    config = read_config(out)
+    assert config["distilled"] == "flow_map" and config["sampling"]["steps"] == 2
+    assert config["model"]["init_args"]["backbone"]["class_path"].endswith("TwoTimes")
+    student = load(out)
+    assert list(student.speakers) == list(load(teacher).speakers) and student.sampling.steps == 2
+    assert len(student.say("Hello.").samples) > 0
+    kept = load_model(teacher).state_dict()
+    mine: Any = load_model(out).state_dict()
+    frozen = [k for k in kept if not k.startswith("head.")]
+    assert frozen and all(torch.allclose(kept[k], mine[k], atol=1e-3) for k in frozen), "what is no part of the head stays"
+    assert main(["distill", "--teacher", str(teacher), "--data", cuts, "-o", str(out), *QUICK]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_student_of_sounds_has_guidance_baked_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from data_prep.procedural_sounds import main as prepare
+
+    prepare([str(tmp_path / "sounds"), "--clips", "6", "--hold-out", "0"])
+    node = {**SOUNDS, "init_args": {**SOUNDS["init_args"], "retrieval": True}}
+    letters = {"alphabet": "abcdefghijklmnopqrstuvwxyz' ", "longest": 200}
+    reads = {"target": {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": letters}}
+    node["init_args"]["frontend"] = {"class_path": "fm_audio.data.text.spelled.Spelled", "init_args": reads}
+    teacher = save_model(tmp_path / "teacher", node, instantiate(node).state_dict(), _speaking(node))
+    data, out = str(tmp_path / "sounds/cuts.jsonl.gz"), tmp_path / "student"
+    assert main(["distill", "--teacher", str(teacher), "--data", data, "-o", str(out), *QUICK]) == 0
+    assert "guidance 3 baked in" in capsys.readouterr().err, "the weight that such models sample with"
+    assert load_sounds(out).sampling.guidance == 1.0
+    assert main(["sound", "rain", "--seconds", "0.3", "-o", str(tmp_path / "a.wav"), "--model", str(out), "--steps", "1"]) == 0
+
+
+def test_steps_keeps_the_network_as_it_is_and_texts_are_distilled_too(tmp_path: Path) -> None:
+    node = {
+        "class_path": "fm_audio.tasks.text_to_text.TextToText",
+        "init_args": {
+            "source": {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"longest": 12}},
+            "target": {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"longest": 12}},
+            "channels": 8, "text_width": 12, "text_layers": 1, "text_heads": 2,
+            "backbone": {
+                "class_path": "fm_audio.backbones.dit.DiT",
+                "init_args": {"width": 16, "layers": 1, "heads": 2, "tokens_width": 12, "position_kernel": 0},
+            },
+        },
+    }  # fmt: skip
+    teacher = save_model(tmp_path / "teacher", node, instantiate(node).state_dict(), _speaking(node))
+    (tmp_path / "pairs.tsv").write_text("".join(f"{w}\t{w[::-1]}\n" for w in ("cat", "dog", "bird", "fish") * 8))
+    data = str(tmp_path / "pairs.tsv")
+    for objective in ("flow_map", "reflow"):
+        out = tmp_path / objective
+        assert main(["distill", "--teacher", str(teacher), "--data", data, "-o", str(out), "--objective", objective, *QUICK]) == 0
+        assert main(["text", "cat", "--model", str(out), "--steps", "1"]) == 0
+    wrapped = [read_config(tmp_path / o)["model"]["init_args"]["backbone"]["class_path"] for o in ("flow_map", "reflow")]
+    assert wrapped[0].endswith("TwoTimes") and wrapped[1].endswith("DiT")
+
+
+def test_what_cannot_be_distilled_is_refused(tiny_voice: Path, cuts: str, tmp_path: Path) -> None:
+    with pytest.raises(FmAudioError, match="objective is 'magic'; there are flow_map, steps, reflow"):
+        Distill("x", "magic")
+    model = load_model(tiny_voice.parent / "tiny_vocoder")
+    with pytest.raises(FmAudioError):
+        Distill(str(tiny_voice)).begin(model)
+    assert main(["distill", "--teacher", str(tmp_path), "--data", cuts, "-o", str(tmp_path / "a"), *QUICK]) == 2
+    assert main(["distill", "--teacher", str(tiny_voice), "--data", cuts, "-o", str(tmp_path / "a"), "--steps", "0"]) == 2
+    assert not (tmp_path / "a").exists()
