@@ -94,16 +94,14 @@ class TextToAudio(nn.Module):
         filled = uniforms(b, False, generator, device) < self.infill
         hidden = hidden_span(batch.mask, 0.3, generator) | (batch.mask & ~filled[:, None])
         found = self._seen(batch, read, generator)
-        cond = self._cond(
-            self._states(batch.symbols, batch.symbols_mask).drop(read), batch.mask, batch.mel, batch.mask & ~hidden, found
-        )
+        states = self._states(batch.symbols, batch.symbols_mask)
+        cond = self._cond(states.drop(read), batch.mask, batch.mel, batch.mask & ~hidden, found)
         null = None
         if self.head.objective is not None:  # a teacher's guidance leans away from the same as in `generate`
-            none = self._captions([[]] * b)
             unseen = None
             if self.clips is not None and batch.found is not None and batch.found_mask is not None:
                 unseen = self.clips(batch.found, torch.zeros_like(batch.found_mask))
-            null = self._cond(none, batch.mask, batch.mel, batch.mask & ~hidden, unseen)
+            null = self._cond(states.null(), batch.mask, batch.mel, batch.mask & ~hidden, unseen)
         return {"loss": self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden, null=null)}
 
     def _seen(self, batch: SpeechBatch, read: Tensor, generator: torch.Generator | None) -> Cond | None:

@@ -36,6 +36,7 @@ def cuts(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(raw / "annas.jsonl.gz")
 
 
+@pytest.mark.slow
 def test_a_student_of_a_voice_speaks(tiny_voice: Path, cuts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     teacher, out = tmp_path / "teacher", tmp_path / "student"
     shutil.copytree(tiny_voice, teacher)
@@ -56,6 +57,7 @@ def test_a_student_of_a_voice_speaks(tiny_voice: Path, cuts: str, tmp_path: Path
     assert "exists already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_student_of_sounds_has_guidance_baked_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from data_prep.procedural_sounds import main as prepare
 
@@ -72,6 +74,7 @@ def test_a_student_of_sounds_has_guidance_baked_in(tmp_path: Path, capsys: pytes
     assert main(["sound", "rain", "--seconds", "0.3", "-o", str(tmp_path / "a.wav"), "--model", str(out), "--steps", "1"]) == 0
 
 
+@pytest.mark.slow
 def test_steps_keeps_the_network_as_it_is_and_texts_are_distilled_too(tmp_path: Path) -> None:
     node = {
         "class_path": "fm_audio.tasks.text_to_text.TextToText",

@@ -80,6 +80,7 @@ def test_guidance_modes_are_what_they_say() -> None:
     assert guided(own, "rescaled").guidance_rescale == 0.7
 
 
+@pytest.mark.slow
 def test_presets_of_a_voice_are_measured_written_and_used(
     tiny_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +104,7 @@ def test_presets_of_a_voice_are_measured_written_and_used(
     assert "there are fast, balanced, best" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sounds_have_a_frontier_too(sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     folder = tmp_path / "sounds"
     shutil.copytree(sounds, folder)

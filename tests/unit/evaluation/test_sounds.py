@@ -91,6 +91,7 @@ def test_the_table_has_every_row(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rare_kinds_are_asked_for_with_a_bank_and_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     node = {**NODE, "init_args": {**NODE["init_args"], "retrieval": True}}
     looker = save_model(tmp_path / "model", node, instantiate(node).state_dict(), _speaking(node))

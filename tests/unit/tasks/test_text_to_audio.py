@@ -128,6 +128,7 @@ def test_training_scores_what_is_hidden_and_drops_captions() -> None:
     assert loss(model, seen) == loss(model, changed)
 
 
+@pytest.mark.slow
 def test_clips_that_were_found_say_what_the_caption_cannot() -> None:
     """Of a caption that may be either sound, the clip that was found tells which; hidden or absent it tells nothing."""
     model = make(retrieval=True, retrieval_drop=0.2)
