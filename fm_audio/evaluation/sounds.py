@@ -114,6 +114,13 @@ def of_real(judge: SoundJudge, clips: Sequence[Clip]) -> tuple[Interval, float, 
     return proportion_interval(hits, len(clips)), frechet(embedded[::2], embedded[1::2]), unlike
 
 
+def of_copies(maker: SoundMaker, judge: SoundJudge, clips: Sequence[Clip]) -> tuple[Interval, float]:
+    """The same accuracy of the held-out clips copied through the model's frames and vocoder, and their Fréchet distance."""
+    made = judge.embed([maker.copy(clip.sound) for clip in clips])
+    hits = sum(kind == clip.kind for kind, clip in zip(judge.kinds_of(made), clips, strict=True))
+    return proportion_interval(hits, len(clips)), frechet(made, judge.embed([clip.sound for clip in clips]))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fm_audio.evaluation.sounds", description=str(__doc__).splitlines()[0])
     parser.add_argument("model", type=Path, help="the folder of a text-to-audio model, of fm-audio export")
@@ -144,19 +151,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         strange = sorted({clip.kind for clip in clips} - set(judge.kinds))
         if strange:
             raise FmAudioError(f"{given.held_out}: kinds {', '.join(strange[:5])} are not among the judge's clips")
-        real = of_real(judge, clips)
+        real, copied = of_real(judge, clips), of_copies(maker, judge, clips)
         rows = []
         for shown, guidance, steps in product(counts, given.guidance, given.steps):
             ask = Asker(maker, maker.sampling.changed(steps=steps, guidance=guidance), bank, shown)
             rows.append(measure(ask, judge, clips, given.seed, not given.no_diversity))
         if given.json:
-            save_json(given.json, _report(given, judge, real, rows))
+            save_json(given.json, _report(given, judge, real, copied, rows))
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
     print(f"{given.model}: {len(clips)} captions of {len(judge.kinds)} kinds; chance {100 / len(judge.kinds):.1f} %")
     print("steps  guidance  shown   kind right %            Fréchet   diversity")
     print(f"real clips                {_percent(real[0])}   {real[1]:7.2f}   {real[2]:9.2f}")
+    print(f"copied by the vocoder     {_percent(copied[0])}   {copied[1]:7.2f}")
     for row in rows:
         way = f"{row.steps:5}  {row.guidance:8g}  {row.shown:5}"
         print(f"{way}   {_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}")
@@ -172,10 +180,11 @@ def _rare(given: argparse.Namespace) -> set[str] | None:
     return {kind for kind, count in kinds_in(given.trained_on).items() if count <= given.rare}
 
 
-def _report(given: argparse.Namespace, judge: SoundJudge, real: Any, rows: Sequence[Row]) -> dict[str, Any]:
+def _report(given: argparse.Namespace, judge: SoundJudge, real: Any, copied: Any, rows: Sequence[Row]) -> dict[str, Any]:
     held = {"accuracy": asdict(real[0]), "distance_of_halves": real[1], "diversity": real[2]}
     asked_for = {"model": str(given.model), "seed": given.seed, "kinds": judge.kinds, "chance": 1 / len(judge.kinds)}
-    return {**asked_for, "held_out": held, "rows": [asdict(row) for row in rows]}
+    through = {"accuracy": asdict(copied[0]), "distance": copied[1]}
+    return {**asked_for, "held_out": held, "copied": through, "rows": [asdict(row) for row in rows]}
 
 
 def _percent(i: Interval) -> str:

@@ -103,6 +103,13 @@ class SoundMaker:
         made = self._heard(self.model.generate([asked], sampling or self.sampling)[0], seconds)
         return Audio(self._joined(whole, made, start_seconds, end_seconds, own), self.spec.sample_rate)
 
+    @torch.inference_mode()
+    def copy(self, sound: Audio) -> Audio:
+        """A sound through frames and vocoder, without the model: as good as what it makes can be."""
+        samples = resample(sound.samples.astype(np.float32), sound.sample_rate, self.spec.sample_rate)
+        seconds = len(samples) / self.spec.sample_rate
+        return Audio(self._heard(self._mel(samples, seconds), seconds), self.spec.sample_rate)
+
     def from_bank(self, bank: SoundBank, prompt: str, count: int) -> tuple[list[Found], list[Audio]]:
         """Clips of a bank that are nearest to a prompt, and their sounds. Raises FmAudioError for models that look at none."""
         if self.model.clips is None:

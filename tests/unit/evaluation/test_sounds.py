@@ -86,6 +86,7 @@ def test_the_table_has_every_row(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert all(0 <= r["accuracy"]["low"] <= r["accuracy"]["value"] <= r["accuracy"]["high"] <= 1 for r in told["rows"])
     assert told["chance"] == pytest.approx(1 / len(KINDS)) and told["held_out"]["accuracy"]["value"] > 0.7
     shown = capsys.readouterr().out
+    assert 0 <= told["copied"]["accuracy"]["value"] <= 1 and "copied by the vocoder" in shown
     assert "real clips" in shown and "chance 16.7 %" in shown and "4 captions of 6 kinds" in shown
     assert sounds.main([*asked, "--held-out", str(tmp_path / "none.gz")]) == 2
     assert "does not exist" in capsys.readouterr().err
