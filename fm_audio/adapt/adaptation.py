@@ -23,7 +23,6 @@ from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_alone, re
 from fm_audio.adapt.growth import bend, collect, grow, require_small, start_like, whole_state
 from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
-from fm_audio.adapt.pictures import draw_mels
 from fm_audio.adapt.recordings import Source, gather
 from fm_audio.adapt.report import report_of
 from fm_audio.adapt.watch import Watch
@@ -33,6 +32,7 @@ from fm_audio.checkpoint import instantiate
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.extended import Extended
 from fm_audio.evaluation.judge import Judges, Result
+from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.training.low_rank import USUAL_TARGETS, target_layers
 from fm_audio.types import FmAudioError

@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from fm_audio.audio import Audio
+from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.cuts import load_cuts, wave_of_cut
 from fm_audio.data.sound_bank import SoundBank
 from fm_audio.data.sound_features import SPEC
 from fm_audio.evaluation.metrics import Interval, proportion_interval
+from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.sound_judge import SoundJudge, fit_judge, frechet, spread
 from fm_audio.flow.sampling import Sampling
@@ -34,6 +35,7 @@ from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import SoundMaker, load_sounds
 
 MIXED = "mixed"  # the kind of clips that have several; no judge of single kinds can tell
+DRAWN = 8  # clips of a picture
 VARIATIONS, OF_PROMPTS = 6, 12  # for diversity: sounds of one prompt, and how many prompts
 
 
@@ -135,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trained-on", nargs="+", metavar="CUTS", help="what the model learnt from, for --rare")
     rare = "ask only for kinds of which --trained-on has from 1 to N clips"
     parser.add_argument("--rare", type=int, metavar="N", help=rare)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help=f"mels of {DRAWN} clips and of what is made for them, PNG")
     parser.add_argument("--no-diversity", action="store_true", help="spare the time that asking again and again takes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -156,6 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for shown, guidance, steps in product(counts, given.guidance, given.steps):
             ask = Asker(maker, maker.sampling.changed(steps=steps, guidance=guidance), bank, shown)
             rows.append(measure(ask, judge, clips, given.seed, not given.no_diversity))
+        if given.picture:
+            _draw(given.picture, clips, Asker(maker, maker.sampling, bank, counts[-1]), given.seed)
         if given.json:
             save_json(given.json, _report(given, judge, real, copied, rows))
     except FmAudioError as e:
@@ -169,6 +174,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         way = f"{row.steps:5}  {row.guidance:8g}  {row.shown:5}"
         print(f"{way}   {_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}")
     return 0
+
+
+def _draw(path: Path, clips: Sequence[Clip], ask: Asker, seed: int) -> None:
+    """Clips of different kinds, and the model's answers as it samples by itself."""
+    drawn = list({clip.kind: clip for clip in reversed(clips)}.values())[::-1]
+    drawn = [drawn[k * len(drawn) // DRAWN] for k in range(min(DRAWN, len(drawn)))]
+    columns = {"real": [clip.sound for clip in drawn], "made": [ask(clip, seed)[0] for clip in drawn]}
+    if ask.shown and ask.bank is not None:
+        columns["made without the bank"] = [replace(ask, shown=0)(clip, seed)[0] for clip in drawn]
+    draw_mels(path, [clip.caption for clip in drawn], columns, AudioSpec(sample_rate=SPEC.sample_rate), DRAWN)
 
 
 def _rare(given: argparse.Namespace) -> set[str] | None:

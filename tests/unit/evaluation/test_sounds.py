@@ -80,7 +80,9 @@ def corpus(out: Path, each: int, seed: int) -> str:
 def test_the_table_has_every_row(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     judge, held, report = corpus(tmp_path / "judge", 3, 1), corpus(tmp_path / "held", 1, 2), tmp_path / "out.json"
     asked = [str(folder), "--judge-cuts", judge, "--steps", "1", "2", "--guidance", "1", "2"]
-    assert sounds.main([*asked, "--held-out", held, "--limit", "4", "--json", str(report)]) == 0
+    more = ["--limit", "4", "--json", str(report), "--picture", str(tmp_path / "a.png")]
+    assert sounds.main([*asked, "--held-out", held, *more]) == 0
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     told = json.loads(report.read_text())
     assert [(r["steps"], r["guidance"]) for r in told["rows"]] == [(1, 1.0), (2, 1.0), (1, 2.0), (2, 2.0)]
     assert all(0 <= r["accuracy"]["low"] <= r["accuracy"]["value"] <= r["accuracy"]["high"] <= 1 for r in told["rows"])

@@ -1,4 +1,4 @@
-"""Log-mels of the first held-out sentences, one column for each way to say them: what a listener hears, to look at."""
+"""Log-mels of the first texts, one column for each way to say or to sound them: what a listener hears, to look at."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from fm_audio.audio import Audio, AudioSpec
 SENTENCES = 3
 
 
-def draw_mels(path: Path, texts: Sequence[str], columns: Mapping[str, Sequence[Audio]], spec: AudioSpec) -> None:
-    """Write a PNG of the first `SENTENCES` texts by the columns; all mels by one scale, all sounds at the spec's rate."""
+def draw_mels(
+    path: Path, texts: Sequence[str], columns: Mapping[str, Sequence[Audio]], spec: AudioSpec, most: int = SENTENCES
+) -> None:
+    """Write a PNG of the first `most` texts by the columns; all mels by one scale, all sounds at the spec's rate."""
     from matplotlib.figure import Figure
 
-    rows = min(SENTENCES, len(texts))
+    rows = min(most, len(texts))
     figure = Figure(figsize=(4.2 * len(columns), 2.2 * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, len(columns), squeeze=False)
     first = {name: [torch.from_numpy(sound.samples) for sound in sounds[:rows]] for name, sounds in columns.items()}
