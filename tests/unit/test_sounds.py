@@ -15,6 +15,7 @@ from fm_audio.checkpoint import instantiate, save_model
 from fm_audio.cli import main
 from fm_audio.training.export import _speaking
 from fm_audio.types import FmAudioError
+from fm_audio.voices.find import SHIPPED
 from fm_audio.voices.sounds import FADE_SECONDS, load_sounds
 
 RATE = 8000
@@ -127,3 +128,12 @@ def test_mistakes_are_named(
     assert not Path(out).exists()
     with pytest.raises(FmAudioError, match="0.9 to 0.2"):
         load_sounds(folder).fill("rain", Audio(np.zeros(RATE, np.float32), RATE), 0.9, 0.2)
+
+
+def test_the_model_that_ships_is_found_by_default_and_by_name(tmp_path: Path) -> None:
+    assert main(["sound", "rain", "--seconds", "0.5", "--steps", "2", "-o", str(tmp_path / "rain.wav")]) == 0
+    assert soundfile.info(tmp_path / "rain.wav").frames == 12_000
+    maker = load_sounds("made_sounds")
+    assert maker.model.clips is not None and (SHIPPED / "made_sounds/card.md").is_file()
+    with pytest.raises(FmAudioError, match="makes no sounds; give a model of kind 'text_to_audio'"):
+        load_sounds("english")
