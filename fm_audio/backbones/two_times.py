@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fm_audio.flow.jump import jump
+from fm_audio.layers import jump
 from fm_audio.types import Cond, Frames, Mask, Times
 
 FREQUENCIES = 16

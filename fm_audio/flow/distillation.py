@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.flow.jump import jumping
 from fm_audio.flow.path import point
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import uniforms
+from fm_audio.layers import jumping
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, masked_mean
 
 LEVELS = 6  # gaps of 1, 1/2, … 1/32

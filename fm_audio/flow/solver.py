@@ -16,8 +16,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from fm_audio.flow.jump import jumping
 from fm_audio.flow.path import LinearPath, Path, data_from_velocity, noise_from_velocity
+from fm_audio.layers import jumping
 
 Field = Callable[[Tensor, Tensor], Tensor]
 

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fm_audio.checkpoint import read_json
+from fm_audio.checkpoint import instantiate, read_json
 from fm_audio.flow.sampling import Sampling
 from fm_audio.types import FmAudioError
 
@@ -49,4 +49,5 @@ def _known(folder: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(told) - names)
     if unknown:
         raise FmAudioError(f"{folder}: its sampling has {', '.join(unknown)}; there are {', '.join(sorted(names))}")
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    made = {k: instantiate(v) if isinstance(v, dict) else v for k, v in told.items()}  # a solver or grid with arguments
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in made.items()}

@@ -33,7 +33,7 @@ from fm_audio.encoders.matcha import MatchaText
 from fm_audio.encoders.pitch import FramePitch
 from fm_audio.encoders.tokens import TokenEncoder, TokenLengths
 from fm_audio.encoders.zipformer_text import ZipformerText
-from fm_audio.flow.jump import jumping
+from fm_audio.layers import jumping
 from fm_audio.tokens import TokenTable
 from fm_audio.types import Cond
 from fm_audio.zipformer import Heads

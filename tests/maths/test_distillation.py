@@ -12,10 +12,10 @@ from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.two_times import TwoTimes
 from fm_audio.flow.distillation import FlowMap, Objective, Reflow, Steps
 from fm_audio.flow.head import FlowHead
-from fm_audio.flow.jump import jump, jumping
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.token_port import TokenPort
+from fm_audio.layers import jump, jumping
 from fm_audio.types import Cond, FmAudioError
 from tests.maths.toys import GaussianField
 

@@ -87,7 +87,7 @@ def test_exact_data_serve_solvers_that_look_at_the_very_end(solver: str) -> None
     torch.testing.assert_close(a, b, rtol=0.0, atol=0.03)
 
 
-@pytest.mark.parametrize("solver", [s for s in SOLVERS if s != "euler"])
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if s not in ("euler", "ddim")])  # of first order
 def test_an_exact_head_samples_the_data(solver: str) -> None:
     mask = torch.ones(4, 500, dtype=torch.bool)
     x1 = _exact_head("velocity", LinearPath()).sample(mask, Cond(), Sampling(steps=32, solver=solver), [1, 2, 3, 4])
