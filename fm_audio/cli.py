@@ -38,7 +38,7 @@ ELSEWHERE = {
     "text": ("fm_audio.tasks.text_command", "train", "write text: the answer of a text-to-text model, or text from noise alone"),
     "sound": ("fm_audio.voices.sound_command", "train", "make a sound that a sentence describes"),
     "scene": ("fm_audio.voices.scene_command", "scene", "speech, sounds, files and pauses on one timeline"),
-    "bank": ("fm_audio.voices.bank_command", "train", "captioned sounds that fm-audio sound looks among"),
+    "bank": ("fm_audio.voices.sound_bank_command", "train", "captioned sounds that fm-audio sound looks among"),
     "transcribe": ("fm_audio.tasks.transcribe_command", "train", "write down what is said in recordings"),
     "distill": ("fm_audio.adapt.distill_command", "train", "teach a model of few steps by one of many"),
     "frontier": ("fm_audio.evaluation.frontier_command", "eval", "how few forwards are enough: solvers, grids, guidance"),

@@ -20,7 +20,7 @@ from fm_audio.adapt.folders import becoming, reachable, require_alone, require_n
 from fm_audio.checkpoint import load_model, read_config, save_model
 from fm_audio.data.pairs import PairsDataModule
 from fm_audio.data.speech import SpeechDataModule
-from fm_audio.tasks.text_to_audio import TextToAudio
+from fm_audio.tasks.text_to_audio import RETRIEVE, TextToAudio
 from fm_audio.training.distill import OBJECTIVES, Distill
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapted import merged
@@ -68,9 +68,9 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         teacher = whole_teacher(given.teacher, Path(scratch))
         config = read_config(teacher)
-        guidance = given.guidance if given.guidance is not None else _guidance(teacher, config)
-        distill = Distill(str(teacher), given.objective, guidance)
         model = load_model(teacher)
+        guidance = given.guidance if given.guidance is not None else _guidance(model, config)
+        distill = Distill(str(teacher), given.objective, guidance)
         distill.begin(model)
         batches = data_of(model, given.data, given.batch, given.seed).endless()
         with becoming(given.out) as hidden:
@@ -97,9 +97,8 @@ def whole_teacher(folder: Path, scratch: Path) -> Path:
     return scratch
 
 
-def _guidance(folder: Path, config: Mapping[str, Any]) -> float:
+def _guidance(model: nn.Module, config: Mapping[str, Any]) -> float:
     """The weight that the teacher samples with."""
-    model = load_model(folder)
     usual = getattr(model, "default_sampling", None)
     return float(config.get("sampling", {}).get("guidance", usual().guidance if usual is not None else 1.0))
 
@@ -112,7 +111,7 @@ def data_of(task: nn.Module, files: Sequence[str], batch: float, seed: int) -> A
         of_sounds = isinstance(task, TextToAudio)
         module = SpeechDataModule(
             list(files), [], known.spec, known.frontend, batch, seed=seed, pitch=getattr(task, "pitch", None) is not None,
-            captions=of_sounds, retrieve=4 if of_sounds and known.clips is not None else 0,
+            captions=of_sounds, retrieve=RETRIEVE if of_sounds and known.clips is not None else 0,
         )  # fmt: skip
     elif hasattr(task, "target"):
         module = PairsDataModule(list(files), [], known.source, known.target, round(TOKENS_A_SECOND * batch), seed=seed)

@@ -15,12 +15,11 @@ from fm_audio.data.preparation.layouts import Naming, read_folder
 from fm_audio.data.preparation.prepare import Options, prepare, text_hash, write_cuts
 from fm_audio.data.preparation.report import Report
 from fm_audio.data.speech import SpeechDataModule
-from fm_audio.tasks.text_to_audio import TextToAudio
+from fm_audio.tasks.text_to_audio import RETRIEVE, TextToAudio
 from fm_audio.types import FmAudioError
 
 HELD_OUT_SHARE = 0.15
 FEWEST = 4
-RETRIEVE = 4
 
 
 class Sounds:

@@ -8,6 +8,7 @@ ones twice; seconds are of the flow with its text, without the vocoder; megabyte
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -189,7 +190,7 @@ def peak_megabytes() -> Iterator[Callable[[], float]]:
         first = torch.cuda.memory_allocated()
         yield lambda: (torch.cuda.max_memory_allocated() - first) / 1e6
         return
-    page, before = 4096, _resident()
+    page, before = os.sysconf("SC_PAGE_SIZE"), _resident()
     most, done = [before], threading.Event()
 
     def look() -> None:

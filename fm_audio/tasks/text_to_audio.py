@@ -36,6 +36,7 @@ from fm_audio.tasks.text_writer import require_guidance_was_trained
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, length_mask
 from fm_audio.zipformer import sinusoids
 
+RETRIEVE = 4  # clips that training data bring to a model that looks at any
 OCTAVE = 25.0  # radians at the fastest sinusoid for twice the length: lengths a few per cent apart are told apart
 
 

@@ -16,12 +16,10 @@ from fm_audio.data.sound_bank import SoundBank
 from fm_audio.types import FmAudioError
 from fm_audio.voices.find import KINDS, load
 from fm_audio.voices.scene import LONGEST_SECONDS, Line, Scene, starts_of
-from fm_audio.voices.sounds import load_sounds
+from fm_audio.voices.sounds import DEFAULT_SECONDS, NEAREST, load_sounds
 
 BLOCK_SECONDS = 0.4  # of BS.1770; a shorter clip is one block
 PEAK = 0.98
-SOUND_SECONDS = 4.0
-NEAREST = 3
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class Studio:
             bank = self._bank(str(_beside(scene, how["bank"])))
             found = maker.from_bank(bank, line.what, how.get("retrieve", NEAREST))[1]
         sampling = maker.sampling.changed(steps=how.get("steps"), guidance=how.get("guidance"))
-        seconds, seed, negative = how.get("seconds", SOUND_SECONDS), how.get("seed", 0), how.get("negative", "")
+        seconds, seed, negative = how.get("seconds", DEFAULT_SECONDS), how.get("seed", 0), how.get("negative", "")
         return maker.make([line.what], seconds, seed, negative, sampling=sampling, found=found)[0]
 
     def _played(self, scene: Scene, line: Line) -> Audio:

@@ -11,10 +11,7 @@ from fm_audio.audio import Audio, load_audio, require_writable
 from fm_audio.data.sound_bank import Found, SoundBank
 from fm_audio.progress import progress_bar
 from fm_audio.types import FmAudioError
-from fm_audio.voices.sounds import SoundMaker, load_sounds
-
-DEFAULT_SECONDS = 4.0
-NEAREST = 3  # clips of a bank
+from fm_audio.voices.sounds import DEFAULT_SECONDS, NEAREST, SoundMaker, load_sounds
 
 
 def parser() -> argparse.ArgumentParser:

@@ -26,6 +26,8 @@ from fm_audio.voices.presets import sampling_of
 
 KIND = "text_to_audio"
 DEFAULT_MODEL = "made_sounds"
+DEFAULT_SECONDS = 4.0
+NEAREST = 3  # clips of a bank that are shown
 FADE_SECONDS = 0.02
 PEAK = 0.98
 

@@ -12,7 +12,7 @@ import yaml
 
 from fm_audio.checkpoint import instantiate
 from fm_audio.data.speech import SpeechDataModule
-from tests.recipes.commands import ROOT, command, steps_logged
+from tests.recipes.commands import ROOT, command, recipe_with, steps_logged
 from tests.tiny_hub import t5, words_tokenizer
 
 pytestmark = pytest.mark.timeout(600)
@@ -76,3 +76,26 @@ def test_a_real_recipe_builds_at_its_size_and_learns_at_a_small_one(name: str, f
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < losses[0]
+
+
+def shortened(recipe: dict[str, Any]) -> None:
+    data, model, trainer = recipe["data"]["init_args"], recipe["model"]["init_args"], recipe["trainer"]
+    data |= {"cuts": ["data/few_sounds/cuts.jsonl.gz"], "validation_cuts": ["data/few_sounds/validation.jsonl.gz"]}
+    data |= {"batch_seconds": 15, "buckets": 2}
+    model |= {"total_steps": 4, "warmup_steps": 1}
+    trainer |= {"max_steps": 4, "val_check_interval": 2, "log_every_n_steps": 1}
+    for callback in trainer["callbacks"]:
+        if "every_n_train_steps" in callback.get("init_args", {}):
+            callback["init_args"]["every_n_train_steps"] = 2
+
+
+@pytest.mark.slow
+def test_a_codec_is_learnt_and_sounds_are_learnt_as_its_latents(few_sounds: Path) -> None:
+    """Both recipes at their size, on a small corpus and for four steps, by the commands of their first comments."""
+    for name in ("mel_codec", "latent"):
+        recipe = recipe_with(few_sounds / f"{name}.yaml", shortened, RECIPES / f"{name}.yaml")
+        for asked in (["fit", "--config", str(recipe)], ["export", f"runs/{name}", f"runs/{name}/model"]):
+            assert command(asked, few_sounds) == 0, (few_sounds / "output.txt").read_text()[-3000:]
+    sound = ["sound", "rain", "--seconds", "2", "-o", "latent.wav", "--model", "runs/latent/model", "--steps", "2"]
+    assert command(sound, few_sounds) == 0, (few_sounds / "output.txt").read_text()[-3000:]
+    assert (few_sounds / "latent.wav").stat().st_size > 1000
