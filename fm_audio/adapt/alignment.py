@@ -19,6 +19,7 @@ from fm_audio.adapt.likening import Likened, likened, shared_out
 from fm_audio.bandwidth import fill_above
 from fm_audio.data.clips import SpeechClip
 from fm_audio.data.cuts import wave_of_cut
+from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import Encoded, FrontEnd
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.types import FmAudioError
@@ -80,10 +81,11 @@ def align_again(batches: Sequence[Endless | Once], model: AlignedTTS, speaker: s
 
 def _heard(cut: Cut, model: AlignedTTS, reads: FrontEnd | None, fill_above_hz: float | None) -> _Heard | None:
     """The clip, where it can hold its text."""
+    stand_ins = reads.stand_ins if isinstance(reads, Extended) else None
     text = cut.supervisions[0].text
     try:
         encoded = (reads or model.frontend).encode(text)
-        taken = None if reads is None else likened(encoded, model.frontend)
+        taken = None if reads is None else likened(encoded, model.frontend, stand_ins)
         wave = torch.from_numpy(wave_of_cut(cut, model.spec.sample_rate))
     except FmAudioError:
         return None

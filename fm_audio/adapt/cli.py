@@ -19,6 +19,7 @@ from fm_audio.adapt.folders import CARD, PAGE, becoming, require_alone, require_
 from fm_audio.adapt.recordings import Source
 from fm_audio.adapt.sounds import adapt_sounds
 from fm_audio.checkpoint import load_model
+from fm_audio.data.text.borrowed import BorrowedPhones
 from fm_audio.data.text.characters import ENGLISH, GERMAN
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.training.low_rank import TARGETS, USUAL_TARGETS
@@ -32,6 +33,7 @@ ALPHABETS = {"english": ENGLISH, "german": GERMAN}
 EXAMPLE = """examples:
   fm-audio adapt --data anna_wavs -o voices/anna --consent "Anna, in writing, 3 May" --licence CC-BY-4.0
   fm-audio adapt --voice heart --data anna_wavs -o voices/anna --minutes 20        twenty minutes, then stop
+  fm-audio adapt --data kerstin -o voices/kerstin --language de --phonemes --rank 32
   fm-audio adapt --data kerstin -o voices/kerstin --language de --alphabet german --rank 32
   fm-audio say "Hello, this is Anna." -o anna.wav --adapter voices/anna
   fm-audio adapt --voice made_sounds --data our_sounds -o adapters/ours       sounds, told by captions or by their files' names
@@ -83,7 +85,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data-minutes", type=_above_zero, metavar="M", help="train on no more than M minutes of the recordings")
     made.add_argument("--language", default="en", help="two letters, for the judge (default: en)")
     letters = f"read by letters ({', '.join(ALPHABETS)}, or the letters themselves); those the base lacks are learned"
-    made.add_argument("--alphabet", metavar="NAME|LETTERS", help=letters)
+    reads = made.add_mutually_exclusive_group()
+    reads.add_argument("--alphabet", metavar="NAME|LETTERS", help=letters)
+    phones = "read by eSpeak's phones of --language (pip install 'fm_audio[phonemes]'); the base's serve where it has them"
+    reads.add_argument("--phonemes", action="store_true", help=phones)
     end = made.add_argument_group("when to stop", "By itself when the judges hear nothing better; needs them installed.")
     end.add_argument("--steps", type=_positive, metavar="N", help="at most N steps")
     end.add_argument("--minutes", type=_above_zero, metavar="M", help="at most M minutes of training, checks included")
@@ -131,7 +136,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         sentences=given.sentences,
         replay=given.replay,
         replay_share=given.replay_share,
-        reads=_reads(given.alphabet),
+        reads=_reads(given.alphabet, given.language if given.phonemes else None),
         consent=given.consent,
         seed=given.seed,
         device=given.device,
@@ -140,8 +145,12 @@ def _settings(given: argparse.Namespace) -> Settings:
     )
 
 
-def _reads(alphabet: str | None) -> dict[str, Any] | None:
-    """The node of a front-end that reads by letters."""
+def _reads(alphabet: str | None, spoken: str | None) -> dict[str, Any] | None:
+    """The node of a front-end that reads by letters, or by the phones of a spoken language. Raises FmAudioError where eSpeak is
+    missing or lacks the language."""
+    if spoken is not None:
+        BorrowedPhones(spoken).encode("1")
+        return {"class_path": "fm_audio.data.text.borrowed.BorrowedPhones", "init_args": {"language": spoken}}
     if alphabet is None:
         return None
     arguments = {"alphabet": ALPHABETS.get(alphabet, alphabet), "english": alphabet == "english"}

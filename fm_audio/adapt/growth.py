@@ -36,18 +36,21 @@ def require_small(layers: Mapping[str, nn.Linear], rank: int) -> None:
 
 
 def grow(model: AlignedTTS, voice: str, reads: FrontEnd | None, seed: int, taken: Sequence[Likened] = ()) -> None:
-    """A row for `voice`, at first the mean speaker; rows for new symbols of `reads`, like the sounds that stand in their place in
-    the texts `taken`, otherwise drawn like the old ones. Old rows freeze."""
+    """A row for `voice`, at first the mean speaker; rows for new symbols of `reads`, like their stand-ins or else the sounds that
+    stand in their place in the texts `taken`, otherwise drawn like the old ones. Old rows freeze."""
     model.speakers[voice] = len(model.speakers)
     model.speaker = GrownEmbedding(model.speaker, model.speaker.weight.detach().mean(0, keepdim=True))  # type: ignore[assignment]
     if reads is None:
         return
     extended = Extended(model.frontend, reads)
     old = model.text.embedding.weight.detach()
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(len(extended.new_symbols), old.shape[1], generator=generator)
-    rows = old[1:].mean(0) + old[1:].std(0) * drawn.to(old)  # 0 is padding
-    rows = rows_like(taken, extended.new_symbols, old, rows)
+    if extended.stand_ins is not None:
+        rows = old[[model.frontend.symbols.index(extended.stand_ins[symbol]) for symbol in extended.new_symbols]]
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randn(len(extended.new_symbols), old.shape[1], generator=generator)
+        rows = old[1:].mean(0) + old[1:].std(0) * drawn.to(old)  # 0 is padding
+        rows = rows_like(taken, extended.new_symbols, old, rows)
     model.text.embedding = GrownEmbedding(model.text.embedding, rows)  # type: ignore[assignment]
     model.front_ends[voice] = extended
 

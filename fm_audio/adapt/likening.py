@@ -1,14 +1,15 @@
 """A text in a language that the base cannot read, as what the base would take it for: "Kreis" as an English reader says it.
 
 That is wrong in its vowels and good enough to find the words in a recording, and to begin each new letter as the sounds that
-stand in its place. Both need letters that can be written in ASCII; other scripts are aligned while they are learned.
+stand in its place. Both need letters that can be written in ASCII; other scripts are aligned while they are learned. A front-end
+of phones knows better: it says what stands in for each symbol (`BorrowedPhones.stand_ins`).
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -23,18 +24,25 @@ IN_ASCII = {"ß": "ss", "æ": "ae", "ø": "o", "œ": "oe", "ł": "l", "đ": "d"}
 
 @dataclass(frozen=True)
 class Likened:
-    """`own` is a text in its own symbols, `encoded` the same words in the base's."""
+    """`own` is a text in its own symbols, `encoded` the same words in the base's; `exact`: symbol by symbol."""
 
     own: Encoded
     encoded: Encoded
+    exact: bool = False
 
     def words(self) -> list[tuple[int, int, int, int]]:
         """First and one past the last symbol of each word, of its own symbols and of the base's."""
         return [(a, b, c, d) for (_, a, b), (_, c, d) in zip(self.own.words, self.encoded.words, strict=True)]
 
 
-def likened(own: Encoded, base: FrontEnd) -> Likened:
-    """Raises FmAudioError where the base does, and where it reads one word as several."""
+def likened(own: Encoded, base: FrontEnd, stand_ins: Mapping[str, str] | None = None) -> Likened:
+    """By what stands in for symbols that the base lacks, or else as the base reads the spelling.
+
+    Raises FmAudioError where the base does, and where it reads one word as several."""
+    if stand_ins is not None:
+        symbols = [stand_ins.get(symbol, symbol) for symbol in own.symbols]
+        at = {symbol: i for i, symbol in enumerate(base.symbols)}
+        return Likened(own, replace(own, symbols=symbols, ids=[at[symbol] for symbol in symbols]), exact=True)
     words = [_ascii(word) for word, _, _ in own.words]
     encoded = base.encode(" ".join(words))
     if len(encoded.words) != len(words):
@@ -49,7 +57,10 @@ def _ascii(word: str) -> str:
 
 def shared_out(taken: Likened, durations: Int[Tensor, "m"]) -> Int[Tensor, "k"]:
     """Frames of the base's symbols (m,) -> frames of the text's own (k,): each word's evenly among its letters, and those between
-    words among what stands between them. At least one each; the sum stays."""
+    words among what stands between them. At least one each; the sum stays. Where the text is likened symbol by symbol, nothing is
+    shared."""
+    if taken.exact:
+        return durations
     ends = torch.cat([durations.new_zeros(1), durations.cumsum(0)])
     shares = torch.zeros(len(taken.own.ids), dtype=torch.float64)
     own_at, base_at = 0, 0

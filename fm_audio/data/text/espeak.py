@@ -63,6 +63,10 @@ class Espeak:
 
     def encode(self, text: str) -> Encoded:
         """Raises `FmAudioError` for a missing extra, an unknown language and a text without a readable word."""
+        return assemble(self.tokens(text), self._ids)
+
+    def tokens(self, text: str) -> list[Token]:
+        """Words with their IPA, a symbol a character, punctuation and breaks. Raises `FmAudioError`."""
         tokens: list[Token] = []
         for part in split_markup(text):
             if isinstance(part, Break):
@@ -72,7 +76,7 @@ class Espeak:
             if any(0xD800 <= ord(c) <= 0xDFFF for c in part):
                 raise FmAudioError("text: it holds a lone surrogate, which is no character; save the text as UTF-8 again")
             tokens += self._tokens(part)
-        return assemble(tokens, self._ids)
+        return tokens
 
     def phrase(self, words: str) -> list[str]:
         """The symbols of words without punctuation that are said together: their context decides how each is said.

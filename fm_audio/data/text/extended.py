@@ -6,6 +6,7 @@ punctuation, letters of the same name) is said with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -26,6 +27,12 @@ class Extended:
     def new_symbols(self) -> tuple[str, ...]:
         known = set(self.base.symbols)
         return tuple(s for s in self.added.symbols if s not in known)
+
+    @property
+    def stand_ins(self) -> Mapping[str, str] | None:
+        """What `base` would say for each new symbol, where `added` knows (`BorrowedPhones`) and `base` can."""
+        known: Mapping[str, str] | None = getattr(self.added, "stand_ins", None)
+        return known if known is not None and set(known.values()) <= set(self.base.symbols) else None
 
     @cached_property
     def _ids(self) -> dict[str, int]:

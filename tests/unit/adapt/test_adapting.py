@@ -138,6 +138,7 @@ def test_what_cannot_be_is_refused_before_work(refused: Refusals, tmp_path: Path
     assert "nobody can say when to stop" in refused()
     steps = ["--steps", "1"]
     assert "unknown voice 'nobody'" in refused(*steps, voice="nobody")
+    assert "espeak front-end" in refused(*steps, "--phonemes", "--language", "xx-none"), "no such language, or no eSpeak"
     assert "is not there" in refused(*steps, data=tmp_path / "nowhere")
     assert "has a speaker of that name" in refused(*steps, "--name", "anna")
     assert "letters, digits" in refused(*steps, "--name", "../anna")
