@@ -75,7 +75,9 @@ class SettlingField:
             self.previous = torch.zeros_like(x) if self.previous is None else self.previous
             self.previous[rows] = field.previous
         assert field.prediction is not None
-        self._note(rows, field.prediction, mask, field.forwards)
+        port, path = self.head.ports[self.port], self.head.path
+        logits = port.logits(field.prediction, x[rows], t[rows].clamp(max=port.t_last), path)  # type: ignore[operator, arg-type]
+        self._note(rows, logits, mask, field.forwards)
         return v
 
     def _note(self, rows: Tensor, logits: Tensor, mask: Mask, forwards: int) -> None:
@@ -101,7 +103,7 @@ def sample_tokens(
     patience: int | None = 2,
     ends: Sequence[int] = (),
 ) -> Settled:
-    """Tokens for mask (b n) from a port that reads logits; item i starts from the noise of seeds[i]."""
+    """Tokens for mask (b n) from a `TokenPort`; item i starts from the noise of seeds[i]."""
     field = SettlingField(head, mask, cond, sampling, port, null, patience, ends)
     head.solve(field, head.start(mask, sampling, seeds, port), sampling, port)
     return Settled(field.ids, field.log_probability, field.forwards)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from fm_audio.flow.path import Path, data_from_velocity, point, velocity, velocity_from_data
 from fm_audio.flow.ports import CondFrames, Prediction, TokenMask, Tokens
-from fm_audio.tokens import Ids, TokenTable
+from fm_audio.tokens import Ids, Logits, TokenTable
 from fm_audio.types import FmAudioError, Frames, Mask, Times, masked_mean
 
 PREDICTIONS = ("logits", "velocity")
@@ -96,6 +96,12 @@ class TokenPort(nn.Module):
             return data_from_velocity(path, prediction, x_t, t)
         return self.estimate(prediction)
 
+    def logits(self, prediction: Prediction, x_t: Frames, t: Times, path: Path) -> Logits:
+        """Logits (b n v) of what was read; a velocity's are those of the x̂1 that it points at, as its anchor has them."""
+        if self.prediction == "velocity":
+            return self._scores(data_from_velocity(path, prediction, x_t, t))
+        return prediction
+
     def estimate(self, logits: Prediction) -> Frames:
         """The mean embedding (b n d) of the tokens that logits (b n v) stand for."""
         return logits.softmax(-1) @ self.table.rows
@@ -108,12 +114,10 @@ class TokenPort(nn.Module):
         ids = self.table.project(x1.detach())
         x_t = point(path, x0, x1, t)
         prediction = self.read(h, x_t, t.clamp(max=self.t_last), path)
+        cross_entropy = self._cross_entropy(self.logits(prediction, x_t, t, path), ids)
         if self.prediction == "logits":
-            spread = prediction.logsumexp(-1).square()
-            return masked_mean(self._cross_entropy(prediction, ids) + LOGIT_WEIGHT * spread, mask)
-        x1_hat = data_from_velocity(path, prediction, x_t, t)
-        squared = (prediction - velocity(path, x0, x1, t)).square().mean(-1)
-        return masked_mean(squared + self._cross_entropy(self._scores(x1_hat), ids), mask)
+            return masked_mean(cross_entropy + LOGIT_WEIGHT * prediction.logsumexp(-1).square(), mask)
+        return masked_mean((prediction - velocity(path, x0, x1, t)).square().mean(-1) + cross_entropy, mask)
 
     def _cross_entropy(self, logits: Tensor, ids: Ids) -> Tensor:
         return F.cross_entropy(logits.mT, ids, reduction="none", label_smoothing=self.label_smoothing)
