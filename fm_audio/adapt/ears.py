@@ -8,11 +8,11 @@ from typing import Any
 
 from fm_audio.audio import Audio
 from fm_audio.evaluation.clips import Clip
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.judge import Judges, Result, hear, summarise
 from fm_audio.evaluation.protocols import Protocol
 from fm_audio.evaluation.recognisers import Recogniser, load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,11 +22,24 @@ from fm_audio.hub import from_hub
 from fm_audio.types import FmAudioError
 
 
+@runtime_checkable
+class Listener(Protocol):
+    """Hears a recording as states (k channels), some 50 a second; its str says who it is."""
+
+    @property
+    def channels(self) -> int: ...
+
+    def hear(self, audio: Audio, device: torch.device | str = "cpu") -> Tensor: ...
+
+
 class FrozenSpeech:
     """model: a name on the hub (`openai/whisper-tiny.en`, `facebook/hubert-base-ls960`), or a folder of `save_pretrained`."""
 
     def __init__(self, model: str) -> None:
         self.model = model
+
+    def __str__(self) -> str:
+        return self.model
 
     @cached_property
     def encoder(self) -> Any:
@@ -49,8 +61,8 @@ class FrozenSpeech:
         return int(self.encoder.config.hidden_size)
 
     @torch.no_grad()
-    def hear(self, audio: Audio, device: torch.device | str = "cpu") -> Float[Tensor, "k e"]:
-        """States of a recording, float32. Raises FmAudioError for one that is too short or too long for the encoder."""
+    def hear(self, audio: Audio, device: torch.device | str = "cpu") -> Tensor:
+        """States (k e) of a recording, float32. Raises FmAudioError for one that is too short or too long for the encoder."""
         rate = int(self.reader.sampling_rate)
         samples = resample(audio.samples, audio.sample_rate, rate)
         longest = getattr(self.reader, "chunk_length", None)  # seconds; a Whisper pads all recordings to it

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.layers import Block, MaskedConv, Modulation, modulate
@@ -20,7 +21,10 @@ CONV_KERNEL = 5
 
 
 class SpeechEncoder(nn.Module):
-    """Mels of so many `bands` -> `Cond.tokens` of `width`, one for each `frames_per_token` frames begun."""
+    """Mels of so many `bands` -> `Cond.tokens` of `width`, one for each `frames_per_token` frames begun.
+
+    `beside`: channels of what somebody else makes of each token's sound, which is added to it; 0 is nothing.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class SpeechEncoder(nn.Module):
         kernel: int = 7,
         feedforward: float = 2.0,
         dropout: float = 0.1,
+        beside: int = 0,
     ) -> None:
         super().__init__()
         if frames_per_token < 1:
@@ -39,12 +44,14 @@ class SpeechEncoder(nn.Module):
         self.width, self.frames_per_token = width, frames_per_token
         self.conv = MaskedConv(bands, CONV_KERNEL, out_width=width)
         self.patch = nn.Linear(frames_per_token * width, width)
+        self.beside = nn.Linear(beside, width) if beside else None
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, 1, feedforward, kernel) for _ in range(layers))
         self.last = Modulation(1, width, 2)
 
-    def forward(self, mel: Frames, mask: Mask) -> Cond:
-        """mel (b n bands), mask (b n) -> tokens (b ceil(n / frames_per_token) width) with their mask; zeros where it is False."""
+    def forward(self, mel: Frames, mask: Mask, beside: Float[Tensor, "b k e"] | None = None) -> Cond:
+        """mel (b n bands), mask (b n) -> tokens (b k width), k = ceil(n / frames_per_token), with their mask; zeros where it is
+        False. beside (b k e): where the encoder has room for them."""
         mel = mel.masked_fill(~mask[..., None], 0.0)
         mean = mel.sum((1, 2), keepdim=True) / (mask.sum(1)[:, None, None] * mel.shape[2]).clamp(min=1)
         h = F.gelu(self.conv(mel - mean, mask)).masked_fill(~mask[..., None], 0.0)
@@ -53,6 +60,9 @@ class SpeechEncoder(nn.Module):
         seen = F.pad(mask, (0, short)).unflatten(1, (-1, self.frames_per_token)).any(-1)  # b m
         steady = torch.ones(len(mel), 1, dtype=h.dtype, device=h.device)
         x = self.dropout(self.patch(h))
+        if self.beside is not None:
+            assert beside is not None
+            x = x + self.beside(self.dropout(beside))
         for block in self.blocks:
             x = block(x, steady, seen)
         x = modulate(x, *self.last(steady))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from fm_audio.audio import Audio
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import score_sentence
 from fm_audio.evaluation.normalise import normalise
 from fm_audio.evaluation.recognisers import WINDOW_SECONDS, Recogniser
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 
 WORST_CHARACTERS = 0.6  # of a clip's characters heard otherwise: above it the text is somebody else's

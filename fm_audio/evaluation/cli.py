@@ -16,13 +16,13 @@ import torch
 
 from fm_audio.evaluation import clips, cloning, report
 from fm_audio.evaluation.clips import Clip, Setting
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.judge import Judges, Result, hear, summarise
 from fm_audio.evaluation.metrics import rate_interval
 from fm_audio.evaluation.protocols import SHIPPED, Protocol, load_protocol
 from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.recognisers import load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 
 EXAMPLE = """examples:

@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 
 from fm_audio.evaluation.clips import Clip, Line, Setting, manifest_lines, read
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, grouped_interval, timed
 from fm_audio.evaluation.speaker import SpeakerEncoder
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 from fm_audio.voices.cloner import LONGEST_SECONDS, SHORTEST_SECONDS, Cloner
 

@@ -20,10 +20,10 @@ import torch
 
 from fm_audio.audio import Audio
 from fm_audio.checkpoint import load_model
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, SentenceScore, rate_interval, score_sentence
 from fm_audio.evaluation.protocols import Protocol, load_protocol
 from fm_audio.evaluation.report import save_json
+from fm_audio.extras import require
 from fm_audio.tasks.joint import Joint, part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.transcription import TranscriptRequest, require_speech

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fm_audio.audio import Audio
-from fm_audio.evaluation.extras import require
+from fm_audio.extras import require
 from fm_audio.voices import TimedWord
 
 FADE_SECONDS = 0.01

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.normalise import normalise
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 
 T = TypeVar("T")

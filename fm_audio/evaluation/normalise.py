@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 from fm_audio.data.text.said import as_written
-from fm_audio.evaluation.extras import require
+from fm_audio.extras import require
 
 VERSION = 1  # part of every protocol's fingerprint: raise it when a rule changes
 

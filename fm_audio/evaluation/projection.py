@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from fm_audio.checkpoint import load_model
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.report import save_json
+from fm_audio.extras import require
 from fm_audio.flow.token_port import TokenPort
 from fm_audio.tasks.text_models import folder_of
 from fm_audio.tokens import METRICS, Rows, decided_at, project

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fm_audio.audio import Audio, resample
-from fm_audio.evaluation.extras import DNSMOS_COMMAND, require
+from fm_audio.extras import DNSMOS_COMMAND, require
 
 SAMPLE_RATE = 16_000
 

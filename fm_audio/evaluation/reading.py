@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from fm_audio.audio import Audio, resample
@@ -74,9 +75,13 @@ class Reading:
         """Raises FmAudioError for texts that cannot be read, or not in that time."""
         spec = self.reader.spec
         wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, spec.sample_rate))
-        mel = spec.log_mel(wave[None].to(self.reader.out.weight.device))[0]
-        mel = _sounding(fill_above(mel, spec, spectrum_end_hz(mel, spec)), spec.floor)
-        log_p, _ = self.reader(mel[None], torch.ones(1, len(mel), dtype=torch.bool, device=mel.device))
+        device = self.reader.out.weight.device
+        mel = spec.log_mel(wave[None].to(device))[0]
+        mel = fill_above(mel, spec, spectrum_end_hz(mel, spec))
+        kept = _sounding(mel, spec.floor)
+        given = [mel[kept][None], *self._states(wave, kept.cpu())]
+        masks = [torch.ones(1, part.shape[1], dtype=torch.bool, device=device) for part in given]
+        log_p, _ = self.reader(*(part for pair in zip(given, masks, strict=True) for part in pair))
         heard = log_p[0].double().cpu().numpy()
         encoded = [self.reader.frontend.encode(piece) for piece in split_sentences(text, PIECE_CHARACTERS)]
         names, words = self._words(encoded)
@@ -85,6 +90,15 @@ class Reading:
         likelier = heard.max(1) - heard[np.arange(len(path)), np.asarray(states)[path]]
         likeliest = {kind: (value, names[k]) for kind, (value, k) in phone_alternatives(heard, words).items()}
         return _worst(likelier, path, states, names, owner, round(WINDOW_SECONDS / self._token_seconds), likeliest)
+
+    def _states(self, wave: Tensor, kept: Tensor) -> list[Tensor]:
+        """What the reader's listener, if it has one, hears of the kept frames: (1 s e)."""
+        spec, listener = self.reader.spec, self.reader.listener
+        if listener is None:
+            return []
+        samples = kept.repeat_interleave(spec.hop_samples)[: len(wave)]
+        sounding = Audio(wave[: len(samples)][samples].numpy(), spec.sample_rate)
+        return [listener.hear(sounding, self.reader.out.weight.device)[None]]
 
     @property
     def _token_seconds(self) -> float:
@@ -115,10 +129,10 @@ def _states(words: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     return states, owner
 
 
-def _sounding(mel: Tensor, floor: float) -> Tensor:
-    """mel (n bands) without its digital silence, which no recording has and no reader has learned."""
+def _sounding(mel: Tensor, floor: float) -> Bool[Tensor, "n"]:
+    """Frames of mel (n bands) that are no digital silence, which no recording has and no reader has learned; or all."""
     heard = (mel > floor + NEAR_FLOOR).any(1)
-    return mel[heard] if heard.any() else mel
+    return heard if heard.any() else ~heard
 
 
 def _worst(

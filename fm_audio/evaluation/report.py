@@ -11,10 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.judge import Result
 from fm_audio.evaluation.metrics import Interval
 from fm_audio.evaluation.protocols import Protocol
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 
 PACKAGES = ("fm-audio", "torch", "faster-whisper", "ctranslate2", "transformers", "jiwer", "Resemblyzer", "speechmos")

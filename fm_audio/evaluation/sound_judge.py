@@ -15,7 +15,7 @@ import numpy as np
 
 from fm_audio.audio import Audio
 from fm_audio.data.sound_features import features
-from fm_audio.evaluation.extras import require
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 
 COMPONENTS = 48

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from fm_audio.audio import Audio, load_audio, resample
-from fm_audio.evaluation.extras import EVAL_COMMAND, SIMILARITY_COMMAND, require
+from fm_audio.extras import EVAL_COMMAND, SIMILARITY_COMMAND, require
 from fm_audio.types import FmAudioError
 
 SAME_SPEAKER = 0.76

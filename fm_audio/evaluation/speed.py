@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.protocols import load_protocol
+from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 
 PEER_COMMAND = "pip install --no-deps matcha-tts diffusers conformer"

@@ -19,10 +19,10 @@ import torch
 
 from fm_audio.checkpoint import load_model
 from fm_audio.data.text.pairs import Pair, read_pairs
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, timed
 from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.text_metrics import Diversity, Quality, diversity, quality
+from fm_audio.extras import require
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.joint import part_of

@@ -22,8 +22,8 @@ import torch
 from fm_audio.audio import load_audio
 from fm_audio.checkpoint import load_model
 from fm_audio.evaluation.clips import Line, manifest_lines
-from fm_audio.evaluation.extras import require
 from fm_audio.evaluation.metrics import Interval, SentenceScore, rate_interval, score_sentence, timed
+from fm_audio.extras import require
 from fm_audio.tasks.alignment_writer import AlignmentWriter
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.speech_to_text import SpeechToText

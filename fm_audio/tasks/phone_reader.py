@@ -4,7 +4,7 @@
 
 Where the corpus has durations they say what lies where; other clips are laid along what the reader itself hears of them
 (`optional_path`), from the batch on at which it has learned something. Stress and punctuation are no phones: vowels have one
-class each, and everything that is silent shares one.
+class each, and everything that is silent shares one. A frozen encoder of speech may listen too (`listener`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
+from fm_audio.data.frozen_speech import Listener
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.arpabet import PHONES, stressless
 from fm_audio.data.text.frontend import FrontEnd
@@ -27,13 +28,15 @@ from fm_audio.types import FmAudioError, Frames, Mask, masked_mean
 
 CLASSES = ("", *dict.fromkeys(map(stressless, PHONES)))  # silence first
 SILENCE = 0
+STATES_HZ = 50  # of what a listener hears
 ITSELF_AFTER = 400  # batches, before clips without durations count
 
 
 class PhoneReader(nn.Module):
     """`frontend` must give CMUdict's phones (`arpabet.Arpabet`); sizes are those of `SpeechEncoder`.
 
-    `perturb` makes new voices of the clips of a batch, and `masking` takes parts away, in training only.
+    `perturb` makes new voices of the clips of a batch, and `masking` takes parts away, in training only. `listener`: a frozen
+    speech encoder, the same as the data's, whose states are read beside the mel; it hears recordings as they are, not perturbed.
     """
 
     class_of: Tensor
@@ -51,22 +54,35 @@ class PhoneReader(nn.Module):
         dropout: float = 0.1,
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
+        listener: Listener | None = None,
     ) -> None:
         super().__init__()
+        if listener is not None and perturb is not None:
+            raise FmAudioError(f"{listener} listens to samples: leave perturb out, which changes mels")
         known = set(PHONES)
         if not known <= set(frontend.symbols):
             raise FmAudioError(f"PhoneReader: {type(frontend).__name__} has not all of CMUdict's phones; give arpabet.Arpabet")
         self.spec, self.frontend = spec, frontend
-        self.perturb, self.masking = perturb, masking
-        self.encoder = SpeechEncoder(spec.bands, width, layers, heads, frames_per_token, kernel, dropout=dropout)
+        self.perturb, self.masking, self.listener = perturb, masking, listener
+        beside = listener.channels if listener else 0
+        self.encoder = SpeechEncoder(spec.bands, width, layers, heads, frames_per_token, kernel, dropout=dropout, beside=beside)
         self.out = nn.Linear(width, len(CLASSES))
         classes = [CLASSES.index(stressless(s)) if s in known else SILENCE for s in frontend.symbols]
         self.register_buffer("class_of", torch.tensor(classes), persistent=False)
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
 
-    def forward(self, mel: Frames, mask: Mask) -> tuple[Float[Tensor, "b k c"], Bool[Tensor, "b k"]]:
-        """mel (b n bands), mask (b n) -> log probabilities of `CLASSES` float32, and which of the k tokens are real."""
-        cond = self.encoder(mel, mask)
+    def forward(
+        self, mel: Frames, mask: Mask, heard: Float[Tensor, "b s e"] | None = None, heard_mask: Bool[Tensor, "b s"] | None = None
+    ) -> tuple[Float[Tensor, "b k c"], Bool[Tensor, "b k"]]:
+        """mel (b n bands), mask (b n) -> log probabilities of `CLASSES` float32, and which of the k tokens are real.
+
+        heard (b s e) and their mask: what the listener heard of the same sound, where there is one."""
+        if self.listener is None:
+            cond = self.encoder(mel, mask)
+        elif heard is None or heard_mask is None:
+            raise FmAudioError(f"this task listens through {self.listener}, and the data does not; name it at the top")
+        else:
+            cond = self.encoder(mel, mask, self._beside(mel, heard, heard_mask))
         assert cond.tokens is not None and cond.tokens_mask is not None
         return self.out(cond.tokens).float().log_softmax(-1), cond.tokens_mask
 
@@ -77,7 +93,7 @@ class PhoneReader(nn.Module):
             mel = self.perturb(mel, batch.mask, self.spec, generator)
         if self.training and self.masking is not None:
             mel = self.masking(mel, batch.mask, generator)
-        log_p, seen = self(mel, batch.mask)
+        log_p, seen = self(mel, batch.mask, batch.heard, batch.heard_mask)
         labels = self._told(batch, log_p.shape[1])
         counted = seen & batch.has_durations[:, None]
         if int(self.batches) >= ITSELF_AFTER or not batch.has_durations.any():
@@ -97,12 +113,25 @@ class PhoneReader(nn.Module):
         wrong = (log_p.argmax(-1) != labels).float()
         return {"loss": masked_mean(each, counted), "error": masked_mean(wrong.detach(), counted)}
 
+    def _beside(
+        self, mel: Frames, heard: Float[Tensor, "b s e"], heard_mask: Bool[Tensor, "b s"]
+    ) -> Float[Tensor, "b k e"]:
+        """heard (b s e) at the middle of each token (b k e), linearly between states."""
+        p = self.encoder.frames_per_token
+        middles = (torch.arange(-(-mel.shape[1] // p), device=mel.device) + 0.5) * self.spec.seconds_of_frames(p)
+        last = heard_mask.sum(1, keepdim=True) - 1
+        at = (middles * STATES_HZ - 0.5).clamp(min=0.0)[None].minimum(last.to(middles.dtype))  # b k
+        before = at.long()
+        rows = torch.arange(len(heard), device=heard.device)[:, None]
+        return torch.lerp(heard[rows, before], heard[rows, (before + 1).minimum(last)], (at - before)[..., None].to(heard.dtype))
+
     @torch.no_grad()
     def _undisturbed(self, batch: SpeechBatch, which: Int[Tensor, "c"]) -> np.ndarray:
         """Log probabilities (c k classes) of some clips as they are: no holes, no dropout."""
         training = self.training
         self.eval()
-        log_p, _ = self(batch.mel[which], batch.mask[which])
+        some = (part if part is None else part[which] for part in (batch.mel, batch.mask, batch.heard, batch.heard_mask))
+        log_p, _ = self(*some)
         self.train(training)
         return log_p.cpu().numpy()
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.data.frozen_speech import FrozenSpeech
+from fm_audio.data.frozen_speech import Listener
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.encoders.firing import Firing
@@ -70,7 +70,7 @@ class SpeechToText(nn.Module):
         ctc: float = 0.0,
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
-        listener: FrozenSpeech | None = None,
+        listener: Listener | None = None,
     ) -> None:
         super().__init__()
         if not ctc >= 0.0:
@@ -78,7 +78,7 @@ class SpeechToText(nn.Module):
         self.spec, self.frontend = spec, frontend
         self.perturb, self.masking, self.listener = perturb, masking, listener
         if listener is not None and (perturb is not None or masking is not None):
-            raise FmAudioError(f"{listener.model} listens to samples: leave perturb and masking out, which change mels")
+            raise FmAudioError(f"{listener} listens to samples: leave perturb and masking out, which change mels")
         read = listener.channels if listener else spec.bands
         self.encoder = SpeechEncoder(read, speech_width, speech_layers, speech_heads, frames_per_token, kernel, dropout=dropout)
         port_of = (prediction, evidence, label_smoothing, self_conditioning, time_law, path, port)
@@ -100,7 +100,7 @@ class SpeechToText(nn.Module):
         """What the encoder reads of a batch, and where it is."""
         if self.listener is not None:
             if batch.heard is None or batch.heard_mask is None:
-                raise FmAudioError(f"this task listens through {self.listener.model}, and the data does not; name it at the top")
+                raise FmAudioError(f"this task listens through {self.listener}, and the data does not; name it at the top")
             return batch.heard, batch.heard_mask
         mel = batch.mel
         if self.training and self.perturb is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.backbones.dit import DiT
+from fm_audio.data.frozen_speech import Listener
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.data.text.vocabulary import Letters
@@ -67,8 +68,8 @@ def encoded(net: SpeechEncoder, items: Sequence[dict[str, Tensor]], padding: int
     return [(row[keep],) for row, keep in zip(cond.tokens, cond.tokens_mask, strict=True)]
 
 
-def reader() -> PhoneReader:
-    return PhoneReader(SPEC, Arpabet(), WIDTH, 2, 2, frames_per_token=3, kernel=3)
+def reader(ears: Listener | None = None) -> PhoneReader:
+    return PhoneReader(SPEC, Arpabet(), WIDTH, 2, 2, frames_per_token=3, kernel=3, listener=ears)
 
 
 def read(net: PhoneReader, items: Sequence[dict[str, Tensor]], padding: int) -> list[tuple[Tensor, ...]]:
@@ -77,7 +78,29 @@ def read(net: PhoneReader, items: Sequence[dict[str, Tensor]], padding: int) -> 
     return [(row[keep],) for row, keep in zip(log_p, seen, strict=True)]
 
 
+class Ears:
+    """A listener that only has to be there."""
+
+    channels = 4
+
+    def hear(self, audio: Audio, device: torch.device | str = "cpu") -> Tensor:
+        raise NotImplementedError
+
+
+def heard_beside() -> list[dict[str, Tensor]]:
+    return [{"mel": torch.randn(n, BANDS), "heard": torch.randn(n + 1, Ears.channels)} for n in (13, 16, 1, 3, 23)]
+
+
+def read_beside(net: PhoneReader, items: Sequence[dict[str, Tensor]], padding: int) -> list[tuple[Tensor, ...]]:
+    given = [part for name in ("mel", "heard") for part in padded([i[name] for i in items], padding, float("nan"))]
+    log_p, seen = net(*given)
+    return [(row[keep],) for row, keep in zip(log_p, seen, strict=True)]
+
+
 CASES: dict[str, Case] = {
+    "read phones beside states": Case(
+        partial(reader, Ears()), heard_beside, read_beside, torch.float32, by("mel"), 0.3
+    ),
     "read phones": Case(reader, mels, read, torch.float32, by("mel"), 0.3),
     "heard mels": Case(encoder, mels, encoded, torch.float32, by("mel"), 0.3),
     "heard speech": Case(

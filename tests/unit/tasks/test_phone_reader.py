@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from fm_audio.audio import AudioSpec
+from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.characters import Characters
+from fm_audio.evaluation.reading import Reading
 from fm_audio.tasks import phone_reader
 from fm_audio.tasks.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path
 from fm_audio.types import FmAudioError, length_mask
@@ -115,6 +117,51 @@ def test_silences_may_be_left_out_and_other_front_ends_are_refused() -> None:
     assert optional == [c == SILENCE for c in sequence]
     with pytest.raises(FmAudioError, match="Characters has not all of CMUdict's phones"):
         PhoneReader(SPEC, Characters("abc"))
+
+
+class Ears:
+    """A listener of three numbers a state."""
+
+    channels = 3
+
+    def __str__(self) -> str:
+        return "ears"
+
+    def hear(self, audio: Audio, device: torch.device | str = "cpu") -> torch.Tensor:
+        k = max(1, round(audio.seconds * phone_reader.STATES_HZ))
+        return torch.arange(3.0 * k, device=device).view(k, 3)
+
+
+def test_states_of_a_listener_are_read_where_each_token_lies() -> None:
+    net = PhoneReader(SPEC, Arpabet(), 16, 1, 2, 2, 3, dropout=0.0, listener=Ears())
+    heard, mask = torch.randn(2, 40, 3), length_mask(torch.tensor([40, 21]))
+    found = net._beside(torch.zeros(2, 49, 10), heard, mask)
+    middles = (np.arange(25) + 0.5) * 2 * 128 / 8000
+    for i, states in enumerate((40, 21)):
+        for channel in range(3):
+            at = np.interp(middles, (np.arange(states) + 0.5) / 50, heard[i, :states, channel].numpy())
+            assert np.allclose(found[i, :, channel].numpy(), at, atol=1e-5)
+
+
+def test_a_reader_with_a_listener_asks_for_what_it_hears() -> None:
+    net = PhoneReader(SPEC, Arpabet(), 16, 1, 2, 2, 3, dropout=0.0, listener=Ears())
+    given = batch(True)
+    with pytest.raises(FmAudioError, match="listens through ears, and the data does not"):
+        net.loss(given)
+    states = [torch.randn(2, 30, 3) for _ in range(2)]
+    losses = [float(net.loss(replace(given, heard=h, heard_mask=torch.ones(2, 30, dtype=torch.bool)))["loss"]) for h in states]
+    assert losses[0] != losses[1]
+    with pytest.raises(FmAudioError, match="ears listens to samples"):
+        PhoneReader(SPEC, Arpabet(), 16, 1, 2, 2, 3, perturb=VoicePerturbation(), listener=Ears())
+
+
+def test_reading_lets_the_listener_hear_the_sound_without_digital_silence() -> None:
+    spec = AudioSpec(sample_rate=8_000, n_fft=256, hop_samples=128, window_samples=256, bands=10)
+    net = PhoneReader(spec, Arpabet(), 16, 1, 2, 2, 3, dropout=0.0, listener=Ears()).eval()
+    noise = 0.1 * np.random.default_rng(0).normal(size=128 * 80).astype(np.float32)
+    padded = np.concatenate([noise, np.zeros(128 * 40, np.float32)])
+    whole, cut = (Reading(net).hear(Audio(samples, 8_000), "bat tab").values for samples in (padded, noise))
+    assert whole.keys() == cut.keys() and abs(whole["read_all"] - cut["read_all"]) < 0.05
 
 
 def test_voices_are_perturbed_and_holes_made_in_training_alone() -> None:
