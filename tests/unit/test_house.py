@@ -16,7 +16,7 @@ PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
     {"types"},
-    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress"},
+    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress", "running"},
     {"bandwidth", "harmonics", "zipformer", "codecs"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
