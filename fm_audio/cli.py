@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from fm_audio import __version__
 from fm_audio.evaluation import voices_command
 from fm_audio.progress import progress_bar
+from fm_audio.running import add_running, add_threads, threads
 
 if TYPE_CHECKING:
     from fm_audio.evaluation.guard import Guard
@@ -53,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in ELSEWHERE:
             return _run_elsewhere(arguments)
         args = parser().parse_args(arguments)
-        return args.run(args)
+        with threads(args.threads) if "threads" in args else nullcontext():
+            return args.run(args)
     except KeyboardInterrupt:
         print("fm-audio: interrupted", file=sys.stderr)
         return 130
@@ -116,7 +119,7 @@ def _say(args: argparse.Namespace) -> int:
     from fm_audio.voices import load
 
     require_writable(args.output)
-    voice = load(args.voice, args.device, args.adapter, args.preset)
+    voice = load(args.voice, args.device, args.adapter, args.preset, args.precision, args.compile)
     guard = _guard(args, voice)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
     with progress_bar("speaking") as progress:
@@ -140,6 +143,7 @@ def _say(args: argparse.Namespace) -> int:
             "steps": spoken.steps,
             "forwards": spoken.forwards,
             "seed": spoken.seed,
+            "precision": args.precision,
             "model": voice.model_name,
             "voice": spoken.voice,
         } | ({"verification": guard.report()} if guard else {})
@@ -167,6 +171,8 @@ def _add_sampling(command: argparse.ArgumentParser, whose: str) -> None:
     command.add_argument("--temperature", type=float, help=f"scale of the noise that speech starts from (default: the {whose}'s)")
     command.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
     command.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    add_running(command)
+    add_threads(command)
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
@@ -241,7 +247,8 @@ def _clone(args: argparse.Namespace) -> int:
 
     require_writable(args.output)
     path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank), args.voice_like)
-    cloner, guard = load_cloner(args.model, args.device, args.preset), _guard(args)
+    cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile)
+    guard = _guard(args)
     reference = load_audio(path, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
     with progress_bar("speaking") as progress:
@@ -264,6 +271,7 @@ def _clone(args: argparse.Namespace) -> int:
             "wall_seconds": round(wall_seconds, 4),
             "real_time_factor": round(wall_seconds / audio.seconds, 5),
             "seed": args.seed,
+            "precision": args.precision,
             "model": cloner.name,
             "reference": asdict(card) if card else {"file": str(path)},
             "length": "seconds" if args.seconds is not None else cloner.model.length_rule(args.length),
@@ -306,7 +314,8 @@ def _edit(args: argparse.Namespace) -> int:
 
     recording = Recording.load(args.recording)
     require_lossless(require_writable(args.output), recording)
-    editor = Editor(load_cloner(args.model, args.device, args.preset), Aligner(load(args.aligner, args.device).model))
+    cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile)
+    editor = Editor(cloner, Aligner(load(args.aligner, args.device).model))
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature")}
     with progress_bar("editing") as progress:
         edited = editor.edit(recording, args.text_before, args.text_after, progress=progress, **how)

@@ -1,6 +1,6 @@
 """Parts that backbones, encoders and decoders share. Every one of them keeps padding out of what is kept.
 
-b items, h heads, n queries, m keys, d width, c condition width. Masks are boolean, True = keep.
+b items, h heads, n queries, m keys, d width, c condition width. Masks are boolean, True = keep; None keeps everything.
 """
 
 from __future__ import annotations
@@ -78,14 +78,24 @@ def head_norm(x: Tensor, norm: nn.RMSNorm) -> Tensor:
     return F.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.eps)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Bool[Tensor, "b 1 _ m"]) -> Tensor:
+def needed(mask: Mask) -> Mask | None:
+    """The mask, or None where it keeps everything: without one torch may take its fastest kernels of attention, such as Flash.
+
+    For backbones, once in a forward: to look is to wait for an accelerator. What is traced or compiled keeps its mask."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return mask if traced or not bool(mask.all()) else None
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Bool[Tensor, "b 1 _ m"] | None) -> Tensor:
     """Softmax attention of q (b h n d) to k, v (b h m d). On a CPU in bfloat16, products spelt out run two to four times as
     fast as torch's fused kernel, forward and backward."""
     if q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    bias = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -math.inf)
     with torch.autocast("cpu", enabled=False):
-        return (q * q.shape[-1] ** -0.5 @ k.mT + bias).softmax(-1) @ v
+        scores = q * q.shape[-1] ** -0.5 @ k.mT
+        if mask is not None:
+            scores = scores + torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -math.inf)
+        return scores.softmax(-1) @ v
 
 
 class Attention(nn.Module):
@@ -106,13 +116,16 @@ class Attention(nn.Module):
         self.key_norm = nn.RMSNorm(width // heads, eps=1e-6) if normed else None
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Frames, context: Float[Tensor, "b m c"], mask: Bool[Tensor, "b m"], causal: bool = False) -> Frames:
+    def forward(
+        self, x: Frames, context: Float[Tensor, "b m c"], mask: Bool[Tensor, "b m"] | None, causal: bool = False
+    ) -> Frames:
         """x (b n d), context (b m c), mask (b m) -> (b n d). Every row of mask must keep something.
 
         causal: no position sees a later one; context is then x."""
-        keep = mask[:, None, None, :]
+        keep = None if mask is None else mask[:, None, None, :]
         if causal:
-            keep = keep & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+            earlier = torch.ones(1, 1, x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+            keep = earlier.expand(len(x), -1, -1, -1) if keep is None else keep & earlier
         return self.read(x, *self.keys_values(context), keep)
 
     def keys_values(self, context: Float[Tensor, "b m c"], start: int = 0) -> tuple[Tensor, Tensor]:
@@ -121,7 +134,7 @@ class Attention(nn.Module):
         k = k if self.key_norm is None else head_norm(k, self.key_norm)
         return self._turned(k, start), v
 
-    def read(self, x: Frames, keys: Tensor, values: Tensor, keep: Bool[Tensor, "b 1 _ m"], start: int = 0) -> Frames:
+    def read(self, x: Frames, keys: Tensor, values: Tensor, keep: Bool[Tensor, "b 1 _ m"] | None, start: int = 0) -> Frames:
         """What x (b n d), whose first stands at position `start`, sees there."""
         q = rearrange(self.query(x), "b n (h d) -> b h n d", h=self.heads)
         q = q if self.query_norm is None else head_norm(q, self.query_norm)
@@ -147,8 +160,9 @@ class MaskedConv(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(width, out_width or width, kernel, padding=kernel // 2, groups=groups)
 
-    def forward(self, x: Frames, mask: Mask) -> Float[Tensor, "b n out"]:
-        x = x.masked_fill(~mask[..., None], 0.0)
+    def forward(self, x: Frames, mask: Mask | None) -> Float[Tensor, "b n out"]:
+        if mask is not None:
+            x = x.masked_fill(~mask[..., None], 0.0)
         return along_time(self.conv, x)
 
 
@@ -160,7 +174,7 @@ class FeedForward(nn.Module):
         self.depthwise = MaskedConv(width, kernel, groups=width) if kernel > 1 else None
         self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
 
-    def forward(self, x: Frames, mask: Mask) -> Frames:
+    def forward(self, x: Frames, mask: Mask | None) -> Frames:
         if self.depthwise is not None:
             x = self.depthwise(x, mask)
         return self.layers(x)
@@ -213,7 +227,7 @@ class Block(nn.Module):
         self,
         x: Frames,
         c: Tensor,
-        mask: Mask,
+        mask: Mask | None,
         context: Float[Tensor, "b m e"] | None = None,
         context_mask: Bool[Tensor, "b m"] | None = None,
     ) -> Frames:

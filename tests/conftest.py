@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # commands ask it, in this process and in others
 
 TINY_SPEC = {"bands": 8}
 TINY_ACOUSTIC: dict[str, Any] = {

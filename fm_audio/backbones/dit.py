@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fm_audio.layers import Block, MaskedConv, Modulation, TimeEmbedding, modulate
+from fm_audio.layers import Block, MaskedConv, Modulation, TimeEmbedding, modulate, needed
 from fm_audio.types import Cond, Frames, Mask, Times
 
 
@@ -53,13 +53,13 @@ class DiT(nn.Module):
         c = self.time(t)
         if self.vector is not None:
             c = c + self.vector(cond.vector)
-        h = h.masked_fill(~mask[..., None], 0.0)
+        h, seen = h.masked_fill(~mask[..., None], 0.0), needed(mask)
         if self.position:
             p = h
             for conv in self.position:
-                p = nn.functional.mish(conv(p, mask))
+                p = nn.functional.mish(conv(p, seen))
             h = h + p
         for block in self.blocks:
-            h = block(h, c, mask, cond.tokens, cond.tokens_mask)
+            h = block(h, c, seen, cond.tokens, cond.tokens_mask)
         shift, scale = self.last(c)
         return modulate(h, shift, scale)

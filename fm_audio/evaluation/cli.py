@@ -23,6 +23,7 @@ from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.recognisers import load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge
 from fm_audio.extras import require
+from fm_audio.running import add_running
 from fm_audio.types import FmAudioError
 
 EXAMPLE = """examples:
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--similarity-clips", type=_positive, default=20, metavar="N", help="at most N references (default 20)")
     made.add_argument("--dnsmos", action="store_true", help="predicted listening quality")
     made.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (default 2)")
+    add_running(made)
     made.add_argument("--out", type=Path, metavar="DIR", help="write wavs, results.json and results.png here")
     made.add_argument("--json", action="store_true", help="the report on stdout, as JSON")
     return made
@@ -157,7 +159,7 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
     from fm_audio.voices.cloner import load_cloner
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
-    cloner = load_cloner(given.clone)
+    cloner = load_cloner(given.clone, precision=given.precision, compile=given.compile)
     imitated = [who for who in cast if any(fnmatchcase(who.name, pattern) for pattern in given.imitate or ["*"])]
     if len(cast) < 2:
         raise FmAudioError("--imitate: there is one speaker and nobody to tell them from; name others with --among")
@@ -174,6 +176,8 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
     source = {
         "model": cloner.name,
         "seed": given.seed,
+        "precision": given.precision,
+        "compiled": given.compile,
         "length": cloner.model.length_rule(given.length),
         "references": {who.name: str(who.reference) for who in imitated},
         "told_from": [who.name for who in cast],
@@ -200,10 +204,11 @@ def _spoken(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]
     import fm_audio
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
-    voice = fm_audio.load(given.voice) if given.voice else fm_audio.load()
+    voice = fm_audio.load(given.voice, precision=given.precision, compile=given.compile)
     made = [(s, clips.speak(voice, protocol.sentences, s, given.seed, given.speaker)) for s in _settings(given)]
     takes = [Take(setting.label, spoken) for setting, spoken in made]
     source = {"voice": given.speaker or voice.name, "model": voice.model_name, "seed": given.seed}
+    source |= {"precision": given.precision, "compiled": given.compile}
     return protocol, takes, source
 
 
@@ -211,6 +216,8 @@ def _recorded(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any
     """Recordings by number beside a list of sentences, or with the texts of their manifest."""
     if given.steps or given.temperature or given.guidance:
         raise FmAudioError("--audio judges recordings as they are: --steps, --temperature and --guidance need --voice")
+    if given.compile or given.precision != "fp32":
+        raise FmAudioError("--audio judges recordings as they are: --precision and --compile need --voice or --clone")
     if given.audio.suffix == ".jsonl":
         if given.sentences:
             raise FmAudioError("--sentences: the manifest has its own texts; leave one of the two out")

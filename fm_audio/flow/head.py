@@ -21,6 +21,7 @@ from fm_audio.flow.distillation import Objective
 from fm_audio.flow.guidance import GuidedField, Null, drop_conditions
 from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
+from fm_audio.flow.runner import Runner
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.solver import Field
 from fm_audio.flow.time_law import TimeLaw, Uniform
@@ -56,6 +57,12 @@ class FlowHead(nn.Module):
         self.time_law: TimeLaw = time_law or Uniform()
         self.condition_drop = condition_drop
         self.objective: Objective | None = None
+        self._runner: Runner | None = None
+
+    def hasten(self, precision: str = "fp32", compile: bool = False) -> None:
+        """From now on generate in this precision ("fp32" or "bf16"), compiled or not, as `flow.runner` says; the head is not
+        trained any more. Raises FmAudioError where the device cannot."""
+        self._runner = Runner(self.backbone, precision, compile) if compile or precision != "fp32" else None
 
     def loss(
         self,
@@ -149,7 +156,8 @@ class FlowHead(nn.Module):
     def _hidden(self, x_t: Frames, t: Times, mask: Mask, cond: Cond, port: str, previous: Frames | None = None) -> Tensor:
         more = {"previous": previous} if self._self_conditioned(port) else {}
         h, token_mask = self.ports[port].embed(x_t, cond.frames, mask, **more)  # type: ignore[operator]
-        return self.backbone(h, t, token_mask, replace(cond, frames=None))
+        run = self.backbone if self._runner is None else self._runner
+        return run(h, t, token_mask, replace(cond, frames=None))
 
     def field(
         self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | Sequence[Null] | None = None

@@ -224,11 +224,15 @@ def seed_of_part(seed: int, part: int) -> int:
 
 
 def load_cloner(
-    name: str | os.PathLike[str] = SHIPPED_CLONER, device: str | torch.device = "cpu", preset: str | None = None
+    name: str | os.PathLike[str] = SHIPPED_CLONER,
+    device: str | torch.device = "cpu",
+    preset: str | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
 ) -> Cloner:
     """The model that ships, or that of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it.
 
-    Raises FmAudioError where the folder holds no such model.
+    `preset`, `precision` and `compile` are those of `load`. Raises FmAudioError where the folder holds no such model.
     """
     folder, where = Path(name), device_named(device)
     if not folder.exists() and (SHIPPED / name / CONFIG).is_file():
@@ -245,4 +249,5 @@ def load_cloner(
     assert isinstance(model, InfillTTS)
     model.spec.require_same(vocoder.spec, f"the model in {folder.name}", f"its vocoder {config['vocoder']}")
     sampling = sampling_of(folder, config, preset)
-    return Cloner(folder.name, model.to(where), vocoder.to(where), sampling, "converted_from" not in config)
+    model.to(where).head.hasten(precision, compile)
+    return Cloner(folder.name, model, vocoder.to(where), sampling, "converted_from" not in config)

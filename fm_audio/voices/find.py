@@ -53,12 +53,17 @@ def load(
     device: str | torch.device = "cpu",
     adapter: Folder | Sequence[Folder] | None = None,
     preset: str | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
 ) -> Voice:
     """The default voice, a voice by name ("kathleen" or "english/kathleen"), or a folder ("runs/mine" or "runs/mine/anna").
 
     With `adapter`, folders that `fm-audio adapt` wrote, the first of them speaks, and the model it was made for is found by
-    itself when no name is given. `preset` is one that `fm-audio frontier` measured: fast, balanced or best. Raises FmAudioError
-    on unknown names, naming near ones, when the vocoder was made for another mel, and when an adapter was made for other weights.
+    itself when no name is given. `preset` is one that `fm-audio frontier` measured: fast, balanced or best. `precision` "bf16"
+    and `compile` run the network faster where the machine can (`fm_audio.flow.runner`).
+
+    Raises FmAudioError on unknown names, naming near ones, when the vocoder was made for another mel, when an adapter was made
+    for other weights, and for a precision or a compiler that is not there.
     """
     where = device_named(device)
     adapters = [] if adapter is None else [adapter] if isinstance(adapter, str | os.PathLike) else list(adapter)
@@ -75,6 +80,7 @@ def load(
     voice = Voice(entry.name, entry.folder.name, model.to(where), vocoder.to(where), speakers, sampling, entry.folder, cards)
     added = [voice.add_adapter(folder) for folder in adapters]
     voice.name = added[0] if added else entry.name
+    model.head.hasten(precision, compile)
     return voice
 
 

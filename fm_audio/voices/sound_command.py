@@ -10,6 +10,7 @@ from pathlib import Path
 from fm_audio.audio import Audio, load_audio, require_writable
 from fm_audio.data.sound_bank import Found, SoundBank
 from fm_audio.progress import progress_bar
+from fm_audio.running import add_running, add_threads, threads
 from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import DEFAULT_SECONDS, NEAREST, SoundMaker, load_sounds
 
@@ -41,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: the model's)")
     made.add_argument("--seed", type=int, default=0, help="of the first sound; the next takes the next seed (default: 0)")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    add_running(made)
+    add_threads(made)
     made.add_argument("--json", action="store_true", help="print a report: files, seconds, seed")
     return made
 
@@ -48,6 +51,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Writes the files. Raises FmAudioError before any is written when one cannot be made."""
     given = parser().parse_args(argv)
+    with threads(given.threads):
+        return _run(given)
+
+
+def _run(given: argparse.Namespace) -> int:
     if given.strength is not None and given.start is None:
         raise FmAudioError("--strength: says how much of --start changes; give --start FILE too")
     if (given.between is not None) != (given.fill is not None):
@@ -60,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     files = [given.out] if given.count is None else [given.out.with_stem(f"{given.out.stem}_{i}") for i in range(count)]
     for path in files:
         require_writable(path)
-    maker = load_sounds(given.model, given.device, given.adapter, given.preset)
+    maker = load_sounds(given.model, given.device, given.adapter, given.preset, given.precision, given.compile)
     found: list[Found] = []
     near: list[Audio] = []
     if given.bank is not None:

@@ -177,10 +177,13 @@ def load_sounds(
     device: str | torch.device = "cpu",
     adapter: str | os.PathLike[str] | None = None,
     preset: str | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
 ) -> SoundMaker:
     """The sound maker of a model folder, or the default one that ships; `adapter`, a folder of `fm-audio adapt`, bends it.
 
-    Raises FmAudioError when the folder holds another kind of model, and for an adapter of another one.
+    `preset`, `precision` and `compile` are those of `load`. Raises FmAudioError when the folder holds another kind of model, and
+    for an adapter of another one.
     """
     where = device_named(device)
     learned = None if adapter is None else read_adapter(adapter)
@@ -194,4 +197,5 @@ def load_sounds(
         require_layers(learned, model)
         model.load_state_dict(whole(learned, model.state_dict()))
     sampling = sampling_of(folder, config, preset, model.default_sampling())
-    return SoundMaker(folder.name if learned is None else learned.voice, model.to(where), vocoder.to(where), sampling)
+    model.to(where).head.hasten(precision, compile)
+    return SoundMaker(folder.name if learned is None else learned.voice, model, vocoder.to(where), sampling)

@@ -126,11 +126,22 @@ def test_texts_that_cannot_be_read(say: Say, text: str, words: str) -> None:
         (["--seed", "-1"], "seed"),
         (["--seed", str(2**64)], "seed"),
         (["--device", "nowhere"], "device 'nowhere'"),
+        (["--precision", "fp8"], "give one of fp32, bf16"),
+        (["--threads", "0"], "--threads: given 0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_numbers_that_cannot_be_meant(say: Say, arguments: list[str], words: str) -> None:
     assert words in say.refused("Hello.", *arguments)
+
+
+def test_bfloat16_is_as_long_and_is_refused_where_it_is_not_had(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fm_audio.flow.runner._capabilities", lambda: {"avx512_bf16"})
+    plain, half = (json.loads(say("Hello there.", "--json", "--precision", name)) for name in ("fp32", "bf16"))
+    assert (plain["precision"], half["precision"]) == ("fp32", "bf16")
+    assert half["words"] == plain["words"] and half["seconds"] == plain["seconds"]
+    monkeypatch.setattr("fm_audio.flow.runner._capabilities", lambda: {"avx2"})
+    assert "this processor does not compute in bfloat16" in say.refused("Hello.", "--precision", "bf16")
 
 
 def test_unknown_voices_name_near_ones(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,8 @@ class MelSpectrogram(nn.Module):
         super().__init__()
         assert center and power == 1
         self.n_fft, self.hop_length, self.win_length = n_fft, hop_length, n_fft
-        self.spectrogram, self.mel_scale = nn.Module(), nn.Module()
+        self.spectrogram: Any = nn.Module()
+        self.mel_scale: Any = nn.Module()
         self.spectrogram.register_buffer("window", torch.hann_window(n_fft))
         highest = 2595 * math.log10(1 + sample_rate / 2 / 700)
         edges = 700 * (10 ** (torch.linspace(0, highest, n_mels + 2) / 2595) - 1)
@@ -124,7 +125,7 @@ class MelSpectrogram(nn.Module):
 @contextmanager
 def matcha_package() -> Iterator[None]:
     """Inside, Matcha-TTS's modules can be imported without Lightning, hydra and its compiled alignment search."""
-    stand_ins = {
+    stand_ins: dict[str, dict[str, Any]] = {
         "matcha.utils.pylogger": {"get_pylogger": logging.getLogger},
         "matcha.utils.monotonic_align": {},
         "matcha.models.baselightningmodule": {"BaseLightningClass": Unlightning},

@@ -16,7 +16,7 @@ PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
     {"types"},
-    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress", "extras"},
+    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress", "extras", "running"},
     {"bandwidth", "harmonics", "zipformer", "codecs", "whispers"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},

@@ -90,6 +90,24 @@ def test_voices_are_found_by_folder_and_by_name(tiny_voice: Path, voice: Voice, 
         fm_audio.load("ana")
 
 
+def test_bfloat16_says_nearly_the_same_at_the_same_times(
+    tiny_voice: Path, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fm_audio.flow.runner._capabilities", lambda: {"avx512_bf16"})
+    half, texts = fm_audio.load(tiny_voice, precision="bf16"), ["Hello there.", LONG]
+    for a, b in zip(half.say_detailed(texts), voice.say_detailed(texts), strict=True):
+        assert a.words == b.words and a.audio.samples.shape == b.audio.samples.shape
+        off = np.linalg.norm(a.audio.samples - b.audio.samples) / np.linalg.norm(b.audio.samples)
+        assert 0 < off < 0.05
+
+
+def test_filled_up_to_buckets_a_voice_says_the_same(tiny_voice: Path, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.compile", lambda net, **_: net)
+    filled, texts = fm_audio.load(tiny_voice, compile=True), ["Hello there.", LONG]
+    for a, b in zip(filled.say(texts, seed=3), voice.say(texts, seed=3), strict=True):
+        close(a.samples, b.samples)
+
+
 def test_a_device_that_is_not_there(tiny_voice: Path) -> None:
     with pytest.raises(FmAudioError, match="device 'nowhere' cannot be used"):
         fm_audio.load(tiny_voice, device="nowhere")
