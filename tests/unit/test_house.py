@@ -16,10 +16,11 @@ PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
     {"types"},
-    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress"},
+    {"audio", "layers", "lora", "checkpoint", "folders", "tokens", "hub", "progress"},
     {"bandwidth", "harmonics", "zipformer", "codecs"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
+    {"runtime"},
     {"voices"},
     {"training", "convert", "evaluation"},
     {"adapt"},
