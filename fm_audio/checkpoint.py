@@ -2,7 +2,8 @@
 
     config.json   {"format": 1, "fm_audio": version, "model": {"class_path": "fm_audio.…", "init_args": {…}}, …extra}
 
-The weights are renamed into place first and the config last, so a folder with a config is a whole model.
+The weights are renamed into place first and the config last, so a folder with a config is a whole model. A config may name, as
+"weights", another class that has them (`fm_audio.runtime.weights`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fm_audio.types import FmAudioError
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+WEIGHTS_NODE = "weights"
 PACKAGE = "fm_audio"
 HALF_MAX = torch.finfo(torch.float16).max
 
@@ -63,7 +65,8 @@ def save_model(
 def load_model(folder: str | os.PathLike[str]) -> nn.Module:
     """The model of a folder, in float32 and eval mode, on the CPU."""
     folder = Path(folder)
-    node = read_config(folder)["model"]
+    config = read_config(folder)
+    node = config["model"]
     with torch.random.fork_rng(devices=[]):
         try:
             model = instantiate(node)
@@ -71,6 +74,8 @@ def load_model(folder: str | os.PathLike[str]) -> nn.Module:
             raise FmAudioError(f"{folder / CONFIG}: {e}") from e
     if not isinstance(model, nn.Module):
         raise FmAudioError(f"{folder / CONFIG}: {node['class_path']} is not a model; export the training run again")
+    if WEIGHTS_NODE in config:
+        return instantiate(config[WEIGHTS_NODE]).given_to(model, folder)
     state = _read_weights(folder / WEIGHTS)
     _require_matching(folder, model.state_dict(), state)
     model.load_state_dict(state)
@@ -246,7 +251,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise FmAudioError(f"{path}: the weights are missing; copy {WEIGHTS} beside {CONFIG}")
+        raise FmAudioError(f"{path}: the weights are missing; copy {WEIGHTS} beside {CONFIG} (an ONNX export has none)")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as e:

@@ -35,7 +35,7 @@ ELSEWHERE = {
     "validate": ("fm_audio.training.cli", "train", "measure the validation losses of a checkpoint"),
     "test": ("fm_audio.training.cli", "train", "measure the test losses of a checkpoint"),
     "convert": ("fm_audio.convert.cli", "train", "other projects' weights to a model folder, and back"),
-    "export": ("fm_audio.training.export", "train", "turn a training run into a model folder"),
+    "export": ("fm_audio.training.export_command", "train", "a training run to a model folder, or a model folder to ONNX"),
     "adapt": ("fm_audio.adapt.cli", "train", "a new voice from recordings: an adapter for a voice that exists"),
     "text": ("fm_audio.tasks.text_command", "train", "write text: the answer of a text-to-text model, or text from noise alone"),
     "sound": ("fm_audio.voices.sound_command", "train", "make a sound that a sentence describes"),
@@ -106,6 +106,8 @@ def _add_say(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _add_text(say)
     say.add_argument("--voice", metavar="NAME|DIR", help="a shipped voice (see fm-audio voices) or a model folder")
     say.add_argument("--adapter", metavar="DIR", help="speak as this adapter, which fm-audio adapt wrote")
+    runtimes = "insist that --voice has weights for it: onnx for a folder of fm-audio export --onnx (default: whichever it has)"
+    say.add_argument("--runtime", choices=("torch", "onnx"), help=runtimes)
     _add_sampling(say, "voice")
     say.add_argument("--pitch", type=float, default=0.0, metavar="SEMITONES", help="higher or lower by so many (default: 0)")
     say.add_argument("--json", action="store_true", help="print a report: length, words with times, real-time factor, forwards")
@@ -119,7 +121,7 @@ def _say(args: argparse.Namespace) -> int:
     from fm_audio.voices import load
 
     require_writable(args.output)
-    voice = load(args.voice, args.device, args.adapter, args.preset, args.precision, args.compile)
+    voice = load(args.voice, args.device, args.adapter, args.preset, args.precision, args.compile, args.runtime)
     guard = _guard(args, voice)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
     with progress_bar("speaking") as progress:

@@ -19,7 +19,7 @@ from fm_audio.adapt.alignment import align, align_again
 from fm_audio.adapt.batches import Endless, Once, WithReplay, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
-from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_alone, require_new, write_voice
+from fm_audio.adapt.folders import CARD, MELS, PAGE, require_alone, write_voice
 from fm_audio.adapt.growth import bend, collect, grow, require_small, start_like, whole_state
 from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
@@ -34,6 +34,7 @@ from fm_audio.data.text.extended import Extended
 from fm_audio.evaluation.judge import Judges, Result
 from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.protocols import load_protocol
+from fm_audio.folders import becoming, require_new
 from fm_audio.training.low_rank import USUAL_TARGETS, target_layers
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice, load

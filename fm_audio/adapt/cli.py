@@ -15,12 +15,13 @@ import torch
 from fm_audio.adapt.adaptation import Settings, adapt
 from fm_audio.adapt.card import UNSTATED
 from fm_audio.adapt.ears import open_ears
-from fm_audio.adapt.folders import CARD, PAGE, becoming, require_alone, require_new, write_voice
+from fm_audio.adapt.folders import CARD, PAGE, require_alone, write_voice
 from fm_audio.adapt.recordings import Source
 from fm_audio.adapt.sounds import adapt_sounds
 from fm_audio.checkpoint import load_model
 from fm_audio.data.text.borrowed import BorrowedPhones
 from fm_audio.data.text.characters import ENGLISH, GERMAN
+from fm_audio.folders import becoming, require_new
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.training.low_rank import TARGETS, USUAL_TARGETS
 from fm_audio.types import FmAudioError

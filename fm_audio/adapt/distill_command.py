@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fm_audio.adapt.folders import becoming, reachable, require_alone, require_new, write_voice
+from fm_audio.adapt.folders import reachable, require_alone, write_voice
 from fm_audio.checkpoint import load_model, read_config, save_model
 from fm_audio.data.pairs import PairsDataModule
 from fm_audio.data.speech import SpeechDataModule
+from fm_audio.folders import becoming, require_new
 from fm_audio.tasks.text_to_audio import RETRIEVE, TextToAudio
 from fm_audio.training.distill import OBJECTIVES, Distill
 from fm_audio.types import FmAudioError

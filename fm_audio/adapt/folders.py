@@ -1,11 +1,8 @@
-"""Output folders: hidden while they are filled, then there as a whole; and voices made whole from a base and what it learned."""
+"""Voices made whole from a base and what it learned."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +14,6 @@ from fm_audio.types import FmAudioError
 from fm_audio.voices.find import SHIPPED, Entry
 
 CARD, PAGE, MELS = "card.md", "listen.html", "mels.png"
-
-
-def require_new(out: Path) -> None:
-    """Refuse an output that is there already, or cannot be."""
-    if out.exists():
-        raise FmAudioError(f"{out}: exists already; give the name of a new folder")
-    if not out.name:
-        raise FmAudioError(f"{out}: give the name of a folder")
-
-
-@contextmanager
-def becoming(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out` that takes its name when the block ends well, and goes away when it does not.
-
-    There is one hidden name for each output, so what a killed run left is cleared by the next.
-    """
-    hidden = out.with_name(f".{out.name}.part")
-    try:
-        shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir(parents=True)
-    except OSError as e:
-        raise FmAudioError(f"{out}: cannot be written ({e.strerror}); choose another folder") from e
-    try:
-        yield hidden
-        require_new(out)
-        os.rename(hidden, out)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def require_alone(base: Entry) -> None:

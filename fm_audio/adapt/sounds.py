@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from fm_audio.adapt.adaptation import ENDLESS_STEPS, MOST_STEPS, Settings
-from fm_audio.adapt.folders import CARD, MELS, PAGE, becoming, require_new
+from fm_audio.adapt.folders import CARD, MELS, PAGE
 from fm_audio.adapt.growth import collect_bent, require_small
 from fm_audio.adapt.page import page
 from fm_audio.adapt.recordings import Source
@@ -27,6 +27,7 @@ from fm_audio.adapt.watch import LeastLoss
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.sound_features import features
 from fm_audio.evaluation.pictures import draw_mels
+from fm_audio.folders import becoming, require_new
 from fm_audio.training.low_rank import add_lora, target_layers
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import fingerprint, write_adapter

@@ -32,7 +32,7 @@ def learned_length(lengths: LengthPredictor, frontend: FrontEnd, request: Infill
     """What the predictor expects of the request's text, told how long the visible texts took."""
     seen = request.seen_frames
     parts = symbols_of_parts(frontend, request.texts, [seen[0] > 0, True, seen[1] > 0])
-    device = lengths.embedding.weight.device
+    device = next(lengths.parameters()).device
     symbols = torch.tensor([[i for part in parts for i in part]], device=device)
     weights = lengths.weights(symbols, torch.ones_like(symbols, dtype=torch.bool))[0]
     before, mine, after = (w.sum()[None] for w in weights.split([len(p) for p in parts]))

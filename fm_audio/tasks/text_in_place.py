@@ -116,7 +116,7 @@ class TextInPlace(nn.Module):
         return [made.text for made in self.generate([TextRequest(text) for text in texts])]
 
     def _told(self, sources: Sequence[Sequence[int]]) -> tuple[Cond, Mask]:
-        device = self._port.bias.device
+        device = next(self.parameters()).device
         rows = [torch.tensor(row, device=device) for row in sources]
         mask = length_mask(torch.tensor([len(row) for row in rows], device=device))
         return self._encoded(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask), mask

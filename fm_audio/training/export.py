@@ -5,9 +5,6 @@ RUN holds config.yaml (what `fit` wrote) and a checkpoint; averaged weights (EMA
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +68,3 @@ def _speaking(node: dict[str, Any]) -> dict[str, Any]:
     vocoder = {"class_path": "fm_audio.decoders.harmonic.HarmonicPlusNoise", "init_args": {"spec": arguments["spec"]}}
     voices = {name: {"speaker": name} for name in arguments.get("speakers", [])}
     return {"kind": kind, "vocoder": vocoder} | ({"voices": voices} if voices else {})
-
-
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="fm-audio export",
-        description="Make a model folder (config.json, model.safetensors) from a training run.",
-        epilog='example: fm-audio export runs/taught my_voice --extra \'{"vocoder": "vocoder-24k"}\'',
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder with config.yaml and checkpoints/last.ckpt")
-    parser.add_argument("out", type=Path, metavar="OUT", help="model folder to write")
-    parser.add_argument("--checkpoint", type=Path, help="another checkpoint than RUN/checkpoints/last.ckpt")
-    parser.add_argument("--extra", type=json.loads, default={}, help="JSON object that joins config.json")
-    parser.add_argument("--full", action="store_true", help="store float32 instead of float16")
-    given = parser.parse_args(argv)
-    print(export(given.run, given.out, given.checkpoint, given.extra, half=not given.full))
-    return 0

@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fm_audio import __version__
-from fm_audio.checkpoint import CONFIG, WEIGHTS, instantiate, read_config, read_json
+from fm_audio.checkpoint import CONFIG, WEIGHTS, WEIGHTS_NODE, instantiate, read_config, read_json
 from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.tasks.aligned_tts import AlignedTTS
@@ -54,7 +54,12 @@ class Adapter:
 
 def fingerprint(folder: Path) -> str:
     """16 hexadecimal digits that change with any weight of a model folder, or with the model that its config names."""
-    digest = hashlib.sha256(json.dumps(read_config(folder)["model"], sort_keys=True).encode())
+    config = read_config(folder)
+    if WEIGHTS_NODE in config:
+        raise FmAudioError(
+            f"{folder}: an ONNX export wears no adapter; make the voice whole (fm-audio adapt merge) and export that"
+        )
+    digest = hashlib.sha256(json.dumps(config["model"], sort_keys=True).encode())
     try:
         digest.update((folder / WEIGHTS).read_bytes())
     except OSError as e:

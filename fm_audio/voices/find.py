@@ -12,8 +12,9 @@ from typing import Any, cast
 import torch
 
 from fm_audio.audio import AudioSpec
-from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config
+from fm_audio.checkpoint import CONFIG, WEIGHTS_NODE, instantiate, load_model, read_config
 from fm_audio.decoders.renormalised import Renormalised
+from fm_audio.runtime.weights import require_runtime
 from fm_audio.tasks.joint import part_of
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import read_adapter, require_base
@@ -55,15 +56,17 @@ def load(
     preset: str | None = None,
     precision: str = "fp32",
     compile: bool = False,
+    runtime: str | None = None,
 ) -> Voice:
     """The default voice, a voice by name ("kathleen" or "english/kathleen"), or a folder ("runs/mine" or "runs/mine/anna").
 
     With `adapter`, folders that `fm-audio adapt` wrote, the first of them speaks, and the model it was made for is found by
     itself when no name is given. `preset` is one that `fm-audio frontier` measured: fast, balanced or best. `precision` "bf16"
-    and `compile` run the network faster where the machine can (`fm_audio.flow.runner`).
+    and `compile` run the network faster where the machine can (`fm_audio.flow.runner`). `runtime` ("torch" or "onnx") insists on
+    weights for it.
 
     Raises FmAudioError on unknown names, naming near ones, when the vocoder was made for another mel, when an adapter was made
-    for other weights, and for a precision or a compiler that is not there.
+    for other weights, when the weights are for another runtime, and for a precision or a compiler that is not there.
     """
     where = device_named(device)
     adapters = [] if adapter is None else [adapter] if isinstance(adapter, str | os.PathLike) else list(adapter)
@@ -71,6 +74,7 @@ def load(
     for folder in adapters:  # before anything large is read
         require_base(read_adapter(folder), entry.folder)
     config = read_config(entry.folder)
+    require_runtime(runtime, entry.folder, config)
     model = cast(Any, part_of(load_model(entry.folder), "speech"))
     vocoder = load_vocoder(entry.folder, config)
     model.spec.require_same(vocoder.spec, f"the voice in {entry.folder.name}", f"its vocoder {config['vocoder']}")
@@ -140,9 +144,21 @@ def load_vocoder(folder: Path, config: Mapping[str, Any]) -> Any:
 
     {"folder": name, "other_floor": true} puts the folder's decoder behind the voice's own contract (`Renormalised`).
     """
+    named, place = config.get("vocoder"), vocoder_folder(folder, config)
+    if place is None:
+        made = instantiate(cast(Any, named))
+        return instantiate(config[WEIGHTS_NODE]).given_to(made, folder) if WEIGHTS_NODE in config else made
+    if not isinstance(named, Mapping):
+        return load_model(place)
+    spec = AudioSpec.from_contract(config["model"]["init_args"]["spec"])
+    return Renormalised(load_model(place), spec, bool(named.get("other_floor", False)))
+
+
+def vocoder_folder(folder: Path, config: Mapping[str, Any]) -> Path | None:
+    """Where the vocoder lies that a voice names; None for a class without weights."""
     named = config.get("vocoder")
     if isinstance(named, Mapping) and "folder" not in named:
-        return instantiate(named)
+        return None
     name = named["folder"] if isinstance(named, Mapping) else named
     if not isinstance(name, str):
         raise FmAudioError(f'{folder / CONFIG}: names no vocoder; add "vocoder": the name of a folder beside it')
@@ -151,10 +167,7 @@ def load_vocoder(folder: Path, config: Mapping[str, Any]) -> Any:
     if place is None:
         where = " nor in ".join(str(p.parent) for p in places)
         raise FmAudioError(f"{folder / CONFIG}: its vocoder {name!r} is neither in {where}")
-    if not isinstance(named, Mapping):
-        return load_model(place)
-    spec = AudioSpec.from_contract(config["model"]["init_args"]["spec"])
-    return Renormalised(load_model(place), spec, bool(named.get("other_floor", False)))
+    return place
 
 
 def device_named(device: str | torch.device) -> torch.device:

@@ -16,10 +16,11 @@ PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
     {"types"},
-    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress", "extras", "running"},
+    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress", "extras", "running", "folders"},
     {"bandwidth", "harmonics", "zipformer", "codecs", "whispers"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
+    {"runtime"},
     {"voices"},
     {"training", "convert", "evaluation"},
     {"adapt"},
