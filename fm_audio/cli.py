@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from fm_audio import __version__
 from fm_audio.evaluation import voices_command
 from fm_audio.progress import progress_bar
+from fm_audio.sampling_options import add_adaptive, chosen
 
 if TYPE_CHECKING:
     from fm_audio.evaluation.guard import Guard
@@ -117,6 +118,7 @@ def _say(args: argparse.Namespace) -> int:
 
     require_writable(args.output)
     voice = load(args.voice, args.device, args.adapter, args.preset)
+    voice.sampling = chosen(voice.sampling, args)
     guard = _guard(args, voice)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
     with progress_bar("speaking") as progress:
@@ -167,6 +169,7 @@ def _add_sampling(command: argparse.ArgumentParser, whose: str) -> None:
     command.add_argument("--temperature", type=float, help=f"scale of the noise that speech starts from (default: the {whose}'s)")
     command.add_argument("--seed", type=int, default=0, help="another seed is another reading (default: 0)")
     command.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    add_adaptive(command)
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
@@ -242,6 +245,7 @@ def _clone(args: argparse.Namespace) -> int:
     require_writable(args.output)
     path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank), args.voice_like)
     cloner, guard = load_cloner(args.model, args.device, args.preset), _guard(args)
+    cloner.sampling = chosen(cloner.sampling, args)
     reference = load_audio(path, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
     with progress_bar("speaking") as progress:
@@ -307,6 +311,7 @@ def _edit(args: argparse.Namespace) -> int:
     recording = Recording.load(args.recording)
     require_lossless(require_writable(args.output), recording)
     editor = Editor(load_cloner(args.model, args.device, args.preset), Aligner(load(args.aligner, args.device).model))
+    editor.cloner.sampling = chosen(editor.cloner.sampling, args)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature")}
     with progress_bar("editing") as progress:
         edited = editor.edit(recording, args.text_before, args.text_after, progress=progress, **how)

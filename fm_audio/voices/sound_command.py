@@ -10,6 +10,7 @@ from pathlib import Path
 from fm_audio.audio import Audio, load_audio, require_writable
 from fm_audio.data.sound_bank import Found, SoundBank
 from fm_audio.progress import progress_bar
+from fm_audio.sampling_options import add_adaptive, chosen
 from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import DEFAULT_SECONDS, NEAREST, SoundMaker, load_sounds
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=0, help="of the first sound; the next takes the next seed (default: 0)")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     made.add_argument("--json", action="store_true", help="print a report: files, seconds, seed")
+    add_adaptive(made)
     return made
 
 
@@ -86,7 +88,7 @@ def _made(
     near: Sequence[Audio],
     progress: Callable[[float], None] | None,
 ) -> list[Audio]:
-    sampling = maker.sampling.changed(steps=given.steps, guidance=given.guidance)
+    sampling = chosen(maker.sampling.changed(steps=given.steps, guidance=given.guidance), given)
     named = given.start or given.extend or given.fill
     sound = None if named is None else load_audio(named, maker.spec.sample_rate)
     if sound is None or given.start:
