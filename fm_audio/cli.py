@@ -1,8 +1,7 @@
 """The command line: `fm-audio say "Hello." -o hello.wav`, and the way to the other rooms' commands.
 
 Exit codes: 0 the output was written whole, 2 a mistake that the line on stderr explains, 3 the output was written but --verify
-found it wrong, 130 interrupted. torch is imported
-inside commands, so that --help is quick.
+found it wrong, 130 interrupted. torch is imported inside commands, so that --help is quick.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from fm_audio import __version__
 from fm_audio.evaluation import voices_command
 from fm_audio.progress import progress_bar
 from fm_audio.running import add_running, add_threads, threads
+from fm_audio.sampling_options import add_adaptive, chosen
 
 if TYPE_CHECKING:
     from fm_audio.evaluation.guard import Guard
@@ -122,6 +122,7 @@ def _say(args: argparse.Namespace) -> int:
 
     require_writable(args.output)
     voice = load(args.voice, args.device, args.adapter, args.preset, args.precision, args.compile, args.runtime)
+    voice.sampling = chosen(voice.sampling, args)
     guard = _guard(args, voice)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "speed", "seconds", "temperature", "pitch")}
     with progress_bar("speaking") as progress:
@@ -175,6 +176,7 @@ def _add_sampling(command: argparse.ArgumentParser, whose: str) -> None:
     command.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add_running(command)
     add_threads(command)
+    add_adaptive(command)
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
@@ -250,6 +252,7 @@ def _clone(args: argparse.Namespace) -> int:
     require_writable(args.output)
     path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank), args.voice_like)
     cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile)
+    cloner.sampling = chosen(cloner.sampling, args)
     guard = _guard(args)
     reference = load_audio(path, cloner.spec.sample_rate)
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
@@ -317,6 +320,7 @@ def _edit(args: argparse.Namespace) -> int:
     recording = Recording.load(args.recording)
     require_lossless(require_writable(args.output), recording)
     cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile)
+    cloner.sampling = chosen(cloner.sampling, args)
     editor = Editor(cloner, Aligner(load(args.aligner, args.device).model))
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature")}
     with progress_bar("editing") as progress:

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fm_audio.rows import of_rows
 from fm_audio.types import Frames, Mask, Times
 
 # How far the next step goes, told around a forward and not through it: layers between need not know. A network that was distilled
@@ -35,11 +36,9 @@ def jumping(gap: Tensor | float) -> Iterator[None]:
 
 
 def jump(t: Tensor) -> Tensor:
-    """(b,) of the items of a forward at times t (b,); of a batch packed several times over, as guidance does, each packing's."""
+    """(b,) of the rows of a forward at times t (b,), whichever of the batch they are (`fm_audio.rows`)."""
     gap = _JUMP.get()
-    if not isinstance(gap, Tensor):
-        return torch.full_like(t, gap)
-    return gap.to(t).repeat(len(t) // len(gap))
+    return of_rows(gap.to(t), len(t)) if isinstance(gap, Tensor) else torch.full_like(t, gap)
 
 
 class TimeEmbedding(nn.Module):

@@ -15,13 +15,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fm_audio.rows import of_rows
+
 # A variable of the context and not of the module: threads that speak at the same time have one each.
 _ADAPTERS: ContextVar[Tensor | None] = ContextVar("adapters", default=None)
 
 
 @contextmanager
 def speaking(adapters: Int[Tensor, "b"] | None) -> Iterator[None]:
-    """Within, item i of every batch of b (or of b packed several times over, as guidance does) speaks with adapter number i.
+    """Within, item i of every batch of b speaks with adapter number i, packed and parted (`fm_audio.rows`) as batches may be.
 
     None, or zeros alone, leave every layer exactly as it was.
     """
@@ -47,7 +49,7 @@ class LoraLinear(nn.Module):
         adapters = _ADAPTERS.get()
         if adapters is None:
             return y
-        adapters = adapters.repeat(len(x) // len(adapters))
+        adapters = of_rows(adapters, len(x))
         rows = x if x.ndim == 3 else x[:, None]
         change = rows @ self.down[adapters].mT @ self.up[adapters].mT  # type: ignore[index]
         return y + change.view_as(y)

@@ -9,9 +9,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from fm_audio.layers import Block, MaskedConv, Modulation, TimeEmbedding, modulate, needed
+from fm_audio.recall import in_turn
 from fm_audio.types import Cond, Frames, Mask, Times
 
 
@@ -59,7 +62,11 @@ class DiT(nn.Module):
             for conv in self.position:
                 p = nn.functional.mish(conv(p, seen))
             h = h + p
-        for block in self.blocks:
-            h = block(h, c, seen, cond.tokens, cond.tokens_mask)
+
+        def run(block: Block, h: Frames, rows: Any) -> Frames:
+            some = cond.rows(rows)
+            return block(h, c[rows], None if seen is None else seen[rows], some.tokens, some.tokens_mask)
+
+        h = in_turn(self.blocks, h, mask, run)
         shift, scale = self.last(c)
         return modulate(h, shift, scale)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fm_audio.backbones.rates import coarser, pad_to_multiple
 from fm_audio.layers import Block, Modulation, TimeEmbedding, modulate
+from fm_audio.recall import in_turn
 from fm_audio.types import Cond, Frames, Mask, Times
 
 
@@ -112,7 +113,6 @@ class MultiRate(nn.Module):
         if self.vector is not None:
             c = c + self.vector(cond.vector)
         h, mask = pad_to_multiple(h, mask, self.multiple)
-        for stack in self.stacks:
-            h = stack(h, c, mask, cond)
+        h = in_turn(self.stacks, h, mask, lambda stack, h, i: stack(h, c[i], mask[i], cond.rows(i)))
         shift, scale = self.last(c)
         return modulate(h[:, :n], shift, scale)

@@ -2,8 +2,9 @@
 
     error = E ‖ mel − mel∞ ‖ / E ‖ mel∞ − mel∞ of another seed ‖        mel∞: RK4 in FINE steps, with the model's own guidance
 
-0 is the model's own converged answer, 1 as far from it as another reading is. Forwards are counted where they are made, guided
-ones twice; seconds are of the flow with its text, without the vocoder; megabytes are the peak of the process above what it had.
+0 is the model's own converged answer, 1 as far from it as another reading is. Forwards are counted where they are made, by item,
+guided ones twice, and those with blocks left out by the share that was computed; seconds are of the flow with its text, without
+the vocoder; megabytes are the peak of the process above what it had.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from fm_audio.flow.learned_grid import Recorder, learned_times
 from fm_audio.flow.path import Path as FlowPath
+from fm_audio.flow.resting import RestingField
 from fm_audio.flow.sampling import GRIDS, SOLVERS, Sampling
 from fm_audio.types import FmAudioError
 
@@ -30,6 +32,14 @@ FINE = 64  # steps of RK4 that the converged answer takes
 LEARNED, LEARNED_FROM = "learned", 48  # the grid of the model's own, and of how many fine steps it is learnt
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 MODES = ("own", "constant", "interval", "rescaled", "off")
+FIRST_STEPS = (2, 4)  # an adaptive solver begins with a step of one in so many
+# What items may decide for themselves: fields of `Sampling`, and the values that are tried.
+ADAPTIVE: Mapping[str, Sequence[float]] = {
+    "tolerance": (0.1, 0.03, 0.01),
+    "rest": (0.03, 0.1),
+    "cache": (0.05, 0.1, 0.2),
+    "guidance_alike": (0.95, 0.99),
+}
 PRESET_FORWARDS = {"fast": 4, "balanced": 8, "best": 32}
 
 Generate = Callable[[int, int, Sampling], Tensor]  # (item, seed, sampling) -> mel (n bands)
@@ -37,7 +47,10 @@ Generate = Callable[[int, int, Sampling], Tensor]  # (item, seed, sampling) -> m
 
 @dataclass(frozen=True)
 class Point:
-    """One way to sample; `times` are those of a learned grid. forwards and seconds: mean and median of an item."""
+    """One way to sample; `times` are those of a learned grid, `adaptive` are fields of `Sampling` by which items differ.
+
+    forwards and seconds: mean and median of an item.
+    """
 
     solver: str
     grid: str
@@ -48,11 +61,16 @@ class Point:
     megabytes: float
     error: float
     times: tuple[float, ...] = ()
+    adaptive: Mapping[str, float] = field(default_factory=dict)
 
     def sampling(self, own: Sampling) -> Sampling:
-        return replace(
-            guided(own, self.guidance), steps=self.steps, solver=self.solver, grid=self.times or self.grid
-        )
+        chosen: dict[str, Any] = {"steps": self.steps, "solver": self.solver, "grid": self.times or self.grid, **self.adaptive}
+        return replace(guided(own, self.guidance), **chosen)
+
+    @property
+    def way(self) -> str:
+        """The solver, and what items decide for themselves."""
+        return " ".join([self.solver, *(f"{name} {value:g}" for name, value in self.adaptive.items())])
 
 
 def guided(own: Sampling, mode: str) -> Sampling:
@@ -66,11 +84,11 @@ def guided(own: Sampling, mode: str) -> Sampling:
 
 
 class Counted:
-    """A solver that says how many forwards the field made. Give it as the solver of a `Sampling`."""
+    """A solver that says how many forwards the field made, of all its items. Give it as the solver of a `Sampling`."""
 
     def __init__(self, solver: Any) -> None:
         self.solver, self.forwards_per_step = solver, solver.forwards_per_step
-        self.forwards = 0
+        self.forwards = 0.0
 
     def along(self, path: FlowPath) -> Counted:
         if hasattr(self.solver, "along"):
@@ -78,9 +96,9 @@ class Counted:
         return self
 
     def __call__(self, field: Any, x0: Tensor, grid: Tensor) -> Tensor:
-        before = field.forwards
         x1 = self.solver(field, x0, grid)
-        self.forwards += field.forwards - before
+        asked: Any = field.field if isinstance(field, RestingField) else field
+        self.forwards += float(asked.effective.sum())
         return x1
 
 
@@ -109,10 +127,12 @@ class Frontier:
             self._costs[mode] = recorder.cost, recorder.times
         return tuple(learned_times(*self._costs[mode], steps))
 
-    def point(self, solver: str, grid: str, steps: int, mode: str) -> Point:
+    def point(self, solver: str, grid: str, steps: int, mode: str, adaptive: Mapping[str, float] | None = None) -> Point:
         times = self.learned(steps, mode) if grid == LEARNED else ()
-        counted = Counted(SOLVERS[solver]())
-        sampling = replace(guided(self.own, mode), steps=steps, solver=counted, grid=times or grid)
+        point = Point(solver, grid, steps, mode, 0.0, 0.0, 0.0, 0.0, times, dict(adaptive or {}))
+        asked = point.sampling(self.own)
+        counted = Counted(asked.make_solver())
+        sampling = replace(asked, solver=counted, tolerance=None)
         seconds, off = [], []
         with peak_megabytes() as peak:
             for i in range(self.items):
@@ -121,19 +141,29 @@ class Frontier:
                 seconds.append(time.perf_counter() - begun)
                 off.append(_off(mel, self.converged[i]))
         error = sum(off) / self.items / self.spread
-        return Point(solver, grid, steps, mode, counted.forwards / self.items, median(seconds), peak(), error, times)
+        return replace(
+            point, forwards=counted.forwards / self.items, seconds=median(seconds), megabytes=peak(), error=error
+        )
 
     def sweep(
-        self, solvers: Sequence[str], grids: Sequence[str], steps: Sequence[int], modes: Sequence[str], most_forwards: int
+        self,
+        solvers: Sequence[str],
+        grids: Sequence[str],
+        steps: Sequence[int],
+        modes: Sequence[str],
+        most_forwards: int,
+        adaptive: Mapping[str, Sequence[float]] | None = None,
     ) -> list[Point]:
-        """Every way of at most so many forwards."""
+        """Every way of at most so many forwards; `adaptive` says what items may decide for themselves, with the model's own
+        guidance on the uniform grid."""
         asked = [
-            (s, g, n, m)
+            (s, g, n, m, a)
             for m in modes
             for s in solvers
             for g in (grids if SOLVERS[s]().forwards_per_step is not None else ["uniform"])
-            for n in (steps if SOLVERS[s]().forwards_per_step is not None else [1])
+            for n in (steps if SOLVERS[s]().forwards_per_step is not None else FIRST_STEPS)
             if self._affordable(s, g, n, m, most_forwards)
+            for a in self._adaptive(s, g, n, m, adaptive or {})
         ]
         found = []
         for k, way in enumerate(asked):
@@ -141,6 +171,22 @@ class Frontier:
             if self.tell is not None:
                 self.tell((k + 1) / len(asked))
         return found
+
+    def _adaptive(
+        self, solver: str, grid: str, steps: int, mode: str, asked: Mapping[str, Sequence[float]]
+    ) -> Iterator[dict[str, float]]:
+        """Nothing, and whatever is asked that has a meaning for this way; of adaptive solvers a tolerance alone where one is."""
+        sampling = replace(guided(self.own, mode), solver=solver)
+        if not (sampling.adaptive and asked.get("tolerance")):
+            yield {}
+        meant = {
+            "tolerance": sampling.adaptive,
+            "rest": not sampling.adaptive,
+            "cache": not sampling.adaptive,
+            "guidance_alike": not sampling.adaptive and sampling.guidance != 1.0,
+        }
+        if sampling.adaptive or (mode == "own" and grid == "uniform" and steps > 2):
+            yield from ({name: value} for name, values in asked.items() if meant[name] for value in values)
 
     def _affordable(self, solver: str, grid: str, steps: int, mode: str, most: int) -> bool:
         each = SOLVERS[solver]().forwards_per_step

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from fm_audio import __version__
-from fm_audio.evaluation.frontier import LEARNED, MODES, STEPS, Frontier, Generate, Point, pareto, presets
+from fm_audio.evaluation.frontier import ADAPTIVE, LEARNED, MODES, STEPS, Frontier, Generate, Point, pareto, presets
 from fm_audio.evaluation.protocols import SHIPPED as LISTS
 from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.evaluation.report import save_json
@@ -30,7 +30,7 @@ EXAMPLE = """examples:
   fm-audio frontier heart --data harvard_dev30 --limit 6
   fm-audio frontier made_sounds --data captions.txt --seconds 4 --most-forwards 64 --solver euler --solver ab2
   fm-audio say "Hello." -o hello.wav --voice heart --preset fast"""
-USUAL_SOLVERS = ("euler", "ab2", "dpm++2m", "midpoint", "heun", "rk4", "dopri5")
+USUAL_SOLVERS = ("euler", "ab2", "dpm++2m", "midpoint", "heun", "rk4", "adaptive_heun", "bosh3", "dopri5")
 USUAL_GRIDS = ("uniform", "sway", "shifted", "cosine", "epss", LEARNED)
 RESULTS, PICTURE = "frontier.json", "frontier.png"
 
@@ -46,13 +46,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", required=True, metavar="FILE|NAME", help=f"one sentence or caption a line, or {', '.join(LISTS)}")
     made.add_argument("--limit", type=int, default=6, metavar="N", help="the first N lines (default: 6)")
     made.add_argument("--seconds", type=float, default=4.0, help="length of sounds (default: 4); speech finds its own")
-    made.add_argument("--solver", action="append", choices=sorted(SOLVERS), help="may be repeated (default: seven of them)")
+    made.add_argument("--solver", action="append", choices=sorted(SOLVERS), help="may be repeated (default: all but ddim)")
     grids = sorted([*GRIDS, LEARNED])
     made.add_argument("--grid", action="append", choices=grids, help="may be repeated (default: all)")
     counts = f"(default: {' '.join(map(str, STEPS))})"
     made.add_argument("--steps", type=int, nargs="+", default=list(STEPS), metavar="N", help=counts)
     modes = "may be repeated (default: own, and for guided models interval and off)"
     made.add_argument("--guidance", action="append", choices=MODES, help=modes)
+    for name, values in ADAPTIVE.items():
+        told = f"values of `Sampling.{name}`, by which items differ (default: {' '.join(map(str, values))}); none: leave out"
+        made.add_argument(f"--{name.replace('_', '-')}", type=float, nargs="*", default=list(values), metavar="X", help=told)
     made.add_argument("--most-forwards", type=int, default=40, metavar="N", help="leave out what takes more (default: 40)")
     made.add_argument("--out", type=Path, metavar="DIR", help=f"where {RESULTS} and {PICTURE} go (default: the model's folder)")
     made.add_argument("--no-presets", action="store_true", help=f"leave the model's {FILE} as it is")
@@ -78,7 +81,8 @@ def main(argv: Sequence[str]) -> int:
             frontier = Frontier(generate, items, own, bar)
             modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off"])
             solvers, grids = given.solver or USUAL_SOLVERS, given.grid or USUAL_GRIDS
-            points = frontier.sweep(solvers, grids, given.steps, modes, given.most_forwards)
+            adaptive = {name: getattr(given, name) for name in ADAPTIVE}
+            points = frontier.sweep(solvers, grids, given.steps, modes, given.most_forwards, adaptive)
     finally:
         torch.set_num_threads(before)
     if not points:
@@ -154,7 +158,7 @@ def _presets(report: Mapping[str, Any], own: Sampling, chosen: Mapping[str, Poin
     for preset, p in chosen.items():
         s = p.sampling(own)
         fields = {"steps": s.steps, "solver": s.solver, "grid": s.grid, "guidance": s.guidance,
-                  "guidance_interval": s.guidance_interval, "guidance_rescale": s.guidance_rescale}  # fmt: skip
+                  "guidance_interval": s.guidance_interval, "guidance_rescale": s.guidance_rescale, **p.adaptive}  # fmt: skip
         told[preset] = {"sampling": fields, "forwards": p.forwards, "error": round(p.error, 5)}
     measured = {k: report[k] for k in ("model", "data", "items", "machine", "fm_audio", "torch")}
     return {"format": FORMAT, "presets": told, "measured": measured}
@@ -162,30 +166,41 @@ def _presets(report: Mapping[str, Any], own: Sampling, chosen: Mapping[str, Poin
 
 def table(points: Sequence[Point], chosen: Mapping[str, Point]) -> list[str]:
     """The front, and which of it are presets."""
-    lines = ["forwards  solver    grid      steps  guidance    error  seconds      MB"]
+    wide = max(len(p.way) for p in points)
+    lines = [f"forwards  {'way':{wide}}  grid      steps  guidance    error  seconds      MB"]
     for p in pareto(points):
         names = ", ".join(name for name, q in chosen.items() if q == p)
-        way = f"{p.forwards:8.1f}  {p.solver:8}  {p.grid:8}  {p.steps:5}  {p.guidance:8}"
+        way = f"{p.forwards:8.1f}  {p.way:{wide}}  {p.grid:8}  {p.steps:5}  {p.guidance:8}"
         lines.append(f"{way}  {p.error:7.4f}  {p.seconds:7.3f}  {p.megabytes:6.0f}  {names}".rstrip())
     return lines
 
 
 def draw(path: Path, name: str, points: Sequence[Point], chosen: Mapping[str, Point]) -> None:
-    """Error against forwards, each solver and grid a line, the front drawn bold."""
+    """Error against forwards: each solver and grid a thin line, their front a bold one; what items decide for themselves a mark
+    of the solver in the colour of its kind."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
-    ways = sorted({(p.solver, p.grid, p.guidance) for p in points})
-    for way in ways:
-        own = sorted((p for p in points if (p.solver, p.grid, p.guidance) == way), key=lambda p: p.forwards)
-        axes.plot([p.forwards for p in own], [max(p.error, 1e-5) for p in own], ".-", lw=0.6, ms=3, alpha=0.5)
-    front = pareto(points)
-    axes.plot([p.forwards for p in front], [max(p.error, 1e-5) for p in front], "k-", lw=2, label="front")
+
+    def show(some: Sequence[Point], *style: str, **more: Any) -> None:
+        some = sorted(some, key=lambda p: p.forwards)
+        axes.plot([p.forwards for p in some], [max(p.error, 1e-5) for p in some], *style, **more)
+
+    fixed = [p for p in points if not p.adaptive]
+    for way in sorted({(p.solver, p.grid, p.guidance) for p in fixed}):
+        own = [p for p in fixed if (p.solver, p.grid, p.guidance) == way]
+        show(own, ".-", color="0.6", lw=0.6, ms=3, alpha=0.5)
+    show(pareto(fixed), "k-", lw=2, label="front of what is the same for all items")
+    markers = dict(zip(sorted({p.solver for p in points}), "ovs^DPX*d<>", strict=False))
+    for i, kind in enumerate(ADAPTIVE):
+        for solver in sorted({p.solver for p in points if kind in p.adaptive}):
+            own = [p for p in points if kind in p.adaptive and p.solver == solver]
+            show(own, markers[solver], color=f"C{i}", ms=5, alpha=0.8, label=f"{kind}, {solver}")
     for preset, p in chosen.items():
-        label = f"{preset}: {p.solver}, {p.grid}, {p.steps} steps"
-        axes.plot([p.forwards], [max(p.error, 1e-5)], "o", ms=9, label=label)
-    axes.set(xscale="log", yscale="log", xlabel="forwards", ylabel="error (1: as far as another reading)", title=name)
-    axes.legend()
+        show([p], "o", ms=9, mfc="none", mew=2, label=f"{preset}: {p.way}, {p.grid}, {p.steps} steps")
+    axes.set(xscale="log", yscale="log", xlabel="forwards of an item", ylabel="error (1: as far as another reading)", title=name)
+    axes.xaxis.set(major_formatter="{x:g}", minor_formatter="{x:g}")
+    axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=110)

@@ -13,15 +13,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from fm_audio.flow.path import Path, data_from_velocity
 from fm_audio.flow.sampling import Sampling
-from fm_audio.types import Cond, Frames, Mask, Times
+from fm_audio.recall import Memory, recalling
+from fm_audio.rows import only
+from fm_audio.types import Cond, FmAudioError, Frames, Mask, Times
 
-# (x_t (b n d), t (b,), mask (b n), cond) -> prediction (b n k), and last the previous estimate (b n d) where there is `estimate`
+# (x_t (b n d), t (b,), mask (b n), cond) -> prediction (b n p), and last the previous estimate (b n d) where there is `estimate`
 Predict = Callable[..., Tensor]
-ToVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # (prediction (b n k), x_t, t) -> v (b n d)
+ToFrames = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (prediction (b n p), x_t, t, mask) -> v or x1 (b n d)
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,15 @@ def drop_conditions(
 
 
 class GuidedField:
-    """Sampling: the velocity field a solver follows, conditional and null rows packed in one doubled batch.
+    """Sampling: the velocity field a solver follows, conditional and null rows packed in one batch.
 
     What is guided is what the port predicts: velocities, or the logits of tokens, whose guided estimate then stays among the
-    tokens. Outside of the interval, and for w = 1, one plain forward is made. `forwards` counts what was run, a doubled batch as
-    two. Several nulls come in the order of their times, the last one until 1. `prediction` is what was predicted last, guided
-    where guidance holds; with `estimate`, the data it stands for are what the next call is told (`previous`, zeros at first).
+    tokens. Outside of the interval, for w = 1, and once an item's conditional and null velocities have become more alike than the
+    sampling's `guidance_alike`, it gets one plain forward; only items that are guided have a null row in the batch. Several nulls
+    come in the order of their times, the last one until 1, and items may become alike to each.
+
+    `forwards` (b,) counts what each item was asked, guided ones twice. `prediction` is what was predicted last, guided where
+    guidance holds; with `estimate`, the data it stands for are what the next call is told (`previous`, zeros at first).
     """
 
     def __init__(
@@ -61,61 +68,113 @@ class GuidedField:
         sampling: Sampling,
         path: Path,
         null: Cond | Sequence[Null] | None = None,
-        velocity: ToVelocity | None = None,
-        estimate: ToVelocity | None = None,
+        velocity: ToFrames | None = None,
+        estimate: ToFrames | None = None,
     ) -> None:
         """`velocity` turns a prediction into a velocity; without it, predictions are velocities. `estimate` turns one into the
-        data x1 (b n d) that a self-conditioned `predict` wants to be told."""
+        data x1 (k n d) that a self-conditioned `predict` wants to be told. Both are given the mask (k n) last."""
         self.predict, self.mask, self.cond, self.path = predict, mask, cond, path
-        self.velocity: ToVelocity = velocity or (lambda prediction, x, t: prediction)
-        self.w, self.rescale = sampling.guidance, sampling.guidance_rescale
+        self.velocity: ToFrames = velocity or (lambda prediction, x, t, mask: prediction)
+        self.w, self.rescale, self.alike = sampling.guidance, sampling.guidance_rescale, sampling.guidance_alike
         self.low, self.high = sampling.guidance_interval
         self.nulls = [Null(null or cond.null())] if null is None or isinstance(null, Cond) else list(null)
-        self.forwards = 0
         self.estimate = estimate
         self.previous: Tensor | None = None
         self.prediction: Tensor | None = None
+        rows = len(mask) * (1 + len(self.nulls))
+        self.forwards = torch.zeros(len(mask), dtype=torch.long, device=mask.device)
+        self.has_alike = torch.zeros(rows, dtype=torch.bool, device=mask.device)  # by place, see `_null_places`
+        self.memory = Memory(sampling.cache, rows, mask.device) if sampling.cache > 0.0 else None
 
-    def __call__(self, x: Frames, t: Times) -> Frames:
-        inside = (t >= self.low) & (t <= self.high)  # b
-        if self.w == 1.0 or not inside.any():
-            self.forwards += 1
-            plain = self._predicted(x, t, self.mask, self.cond)
-            self._remember(plain, x, t)
-            return self.velocity(plain, x, t)
-        self.forwards += 2
-        null, w = self._null_at(t)
-        both = Cond.stack(self.cond, null)
-        packed = self._predicted(torch.cat([x, x]), torch.cat([t, t]), torch.cat([self.mask, self.mask]), both)
-        plain, null_prediction = packed.chunk(2)
-        guided = null_prediction + w * (plain - null_prediction)
-        self._remember(torch.where(inside.view(-1, 1, 1), guided, plain), x, t)
-        v = self.velocity(guided, x, t)
-        v_cond = self.velocity(plain, x, t)
-        if self.rescale > 0.0:
-            v = rescaled(v, v_cond, x, t, self.mask, self.path, self.rescale)
-        return torch.where(inside.view(-1, 1, 1), v, v_cond)
+    def __call__(self, x: Frames, t: Times, items: Int[Tensor, "k"] | None = None) -> Frames:
+        """The velocity at x (k n d), t (k,) of these items, of all unless some are named."""
+        items = torch.arange(len(self.mask), device=self.mask.device) if items is None else items
+        mask, cond = self.mask[items], self.cond.rows(items)
+        guided = self._guided(t, items)  # k
+        lean = guided.nonzero().flatten()
+        self.forwards[items] += 1 + guided.long()
+        if not len(lean):
+            plain = self._predicted(x, t, mask, cond, items)
+            self._remember(plain, x, t, mask, items)
+            return self.velocity(plain, x, t, mask)
+        places = self._null_places(t[lean], items[lean])
+        both = Cond.stack(cond, self._null_at(places))
+        x_null, t_null, mask_null = x[lean], t[lean], mask[lean]
+        packed = self._predicted(
+            torch.cat([x, x_null]), torch.cat([t, t_null]), torch.cat([mask, mask_null]), both, torch.cat([items, places])
+        )
+        plain, null = packed[: len(x)], packed[len(x) :]
+        prediction = plain.clone()
+        prediction[lean] = null + self._weight(places) * (plain[lean] - null)
+        self._remember(prediction, x, t, mask, items)
+        v = self.velocity(prediction, x, t, mask)
+        if self.rescale > 0.0 or self.alike < 1.0:
+            v_cond = self.velocity(plain[lean], x_null, t_null, mask_null)
+            if self.alike < 1.0:
+                self.has_alike[places] = _cosine(v_cond, self.velocity(null, x_null, t_null, mask_null)) > self.alike
+            if self.rescale > 0.0:
+                v = v.index_copy(0, lean, rescaled(v[lean], v_cond, x_null, t_null, mask_null, self.path, self.rescale))
+        return v
 
-    def _predicted(self, x: Frames, t: Times, mask: Mask, cond: Cond) -> Tensor:
-        if self.estimate is None:
-            return self.predict(x, t, mask, cond)
-        previous = torch.zeros_like(x) if self.previous is None else torch.cat([self.previous] * (len(x) // len(self.previous)))
-        return self.predict(x, t, mask, cond, previous)
+    def of_items(self, items: Int[Tensor, "k"]) -> Callable[[Frames, Times], Frames]:
+        """The field of some items alone, as solvers ask that follow each at its own pace."""
+        return lambda x, t: self(x, t, items)
 
-    def _remember(self, prediction: Tensor, x: Frames, t: Times) -> None:
+    @property
+    def effective(self) -> Float[Tensor, "b"]:
+        """`forwards` of each item, less the shares of them that were recalled instead of computed (`fm_audio.recall`)."""
+        if self.memory is None:
+            return self.forwards.float()
+        return self.forwards - self.memory.saved.view(-1, len(self.forwards)).sum(0)
+
+    def _guided(self, t: Times, items: Tensor) -> Bool[Tensor, "k"]:
+        """Which items are to have a null row."""
+        if self.w == 1.0:
+            return torch.zeros_like(items, dtype=torch.bool)
+        inside = (t >= self.low) & (t <= self.high)
+        return inside & ~self.has_alike[self._null_places(t, items)]
+
+    def _predicted(self, x: Frames, t: Times, mask: Mask, cond: Cond, places: Tensor) -> Tensor:
+        told = [] if self.estimate is None else [self._previous(x)[places % len(self.mask)]]
+        with only(places), recalling(self.memory):
+            prediction = self.predict(x, t, mask, cond, *told)
+        if self.memory is not None and not self.memory.asked:
+            raise FmAudioError(
+                f"sampling: cache is {self.memory.threshold}, and this model's backbone has no middle blocks to leave out; "
+                "leave cache at 0 (DiT and MultiRate of three or more layers or stacks can do it)"
+            )
+        return prediction
+
+    def _previous(self, like: Frames) -> Float[Tensor, "all n d"]:
+        if self.previous is None:
+            self.previous = like.new_zeros(len(self.mask), *like.shape[1:])
+        return self.previous
+
+    def _remember(self, prediction: Tensor, x: Frames, t: Times, mask: Mask, items: Tensor) -> None:
         self.prediction = prediction
         if self.estimate is not None:
-            self.previous = self.estimate(prediction, x, t)
+            self.previous = self._previous(x).index_copy(0, items, self.estimate(prediction, x, t, mask))
 
-    def _null_at(self, t: Times) -> tuple[Cond, float | Tensor]:
-        """Each item's null condition, and its w (b 1 1) where the strengths differ."""
-        if len(self.nulls) == 1 and self.nulls[0].strength == 1.0:
-            return self.nulls[0].cond, self.w
+    def _null_places(self, t: Times, items: Tensor) -> Int[Tensor, "k"]:
+        """Where the null row of each item at its time lies: after the b items themselves, null by null."""
         ends = torch.tensor([null.until for null in self.nulls[:-1]], device=t.device)
-        which = (t[:, None] > ends).sum(1)  # b
-        rows = which * len(t) + torch.arange(len(t), device=t.device)
-        strengths = torch.tensor([null.strength for null in self.nulls], device=t.device)[which]
-        return Cond.stack(*(null.cond for null in self.nulls)).rows(rows), 1.0 + strengths.view(-1, 1, 1) * (self.w - 1.0)
+        return (1 + (t[:, None] > ends).sum(1)) * len(self.mask) + items
+
+    def _null_at(self, places: Tensor) -> Cond:
+        nulls = self.nulls[0].cond if len(self.nulls) == 1 else Cond.stack(*(null.cond for null in self.nulls))
+        return nulls.rows(places - len(self.mask))
+
+    def _weight(self, places: Tensor) -> float | Tensor:
+        """w, or (k 1 1) where strengths differ."""
+        if all(null.strength == 1.0 for null in self.nulls):
+            return self.w
+        strengths = torch.tensor([null.strength for null in self.nulls], device=places.device)
+        return 1.0 + strengths[places // len(self.mask) - 1].view(-1, 1, 1) * (self.w - 1.0)
+
+
+def _cosine(a: Frames, b: Frames) -> Float[Tensor, "k"]:
+    """Of each item, over all its frames; those of padding are zeros."""
+    return F.cosine_similarity(a.flatten(1), b.flatten(1), dim=1)
 
 
 def rescaled(v: Frames, v_cond: Frames, x_t: Frames, t: Times, mask: Mask, path: Path, amount: float) -> Frames:

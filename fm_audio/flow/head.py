@@ -21,6 +21,7 @@ from fm_audio.flow.distillation import Objective
 from fm_audio.flow.guidance import GuidedField, Null, drop_conditions
 from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
+from fm_audio.flow.resting import RestingField
 from fm_audio.flow.runner import Runner
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.solver import Field
@@ -162,11 +163,15 @@ class FlowHead(nn.Module):
     def field(
         self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | Sequence[Null] | None = None
     ) -> GuidedField:
-        """The guided velocity field (x (b n d), t (b,)) -> v, which counts its forwards. null defaults to `cond.null()`."""
+        """The guided velocity field (x (b n d), t (b,)) -> v, which counts forwards by item. null defaults to `cond.null()`."""
+        if sampling.cache and self._runner is not None and self._runner.compiled:
+            raise FmAudioError(
+                f"sampling: cache is {sampling.cache} for a compiled network, which cannot decide by item; leave one out"
+            )
         return GuidedField(
             lambda x, t, m, c, previous=None: self.predict(x, t, m, c, port, previous), mask, cond, sampling, self.path, null,
-            lambda prediction, x, t: self._to_velocity(prediction, x, t, mask, port),
-            (lambda prediction, x, t: self._estimate(prediction, x, t, mask, port)) if self._self_conditioned(port) else None,
+            lambda prediction, x, t, m: self._to_velocity(prediction, x, t, m, port),
+            (lambda prediction, x, t, m: self._estimate(prediction, x, t, m, port)) if self._self_conditioned(port) else None,
         )  # fmt: skip
 
     @torch.no_grad()
@@ -203,21 +208,23 @@ class FlowHead(nn.Module):
         return sampling.temperature * noise(seeds, mask.sum(1).tolist(), mask.shape[1], channels, mask.device)
 
     def solve(self, field: Field, x0: Frames, sampling: Sampling, port: str = "mel", since: float = 0.0) -> Frames:
-        """Follow a field from x0 over the grid that sampling names, squeezed into [since, 1]."""
+        """Follow a field from x0 over the grid that sampling names, squeezed into [since, 1]; items rest if sampling says so."""
         solver = sampling.make_solver(self.path)
         if solver.forwards_per_step is None and self._self_conditioned(port):
             raise FmAudioError(
                 f"sampling: the adaptive solver {sampling.solver!r} tries steps again, which a self-conditioned head answers "
                 "otherwise each time; take 'euler'"
             )
+        if sampling.rest > 0.0:
+            field = RestingField(field, self.path, sampling.rest)
         return solver(field, x0, since + (1.0 - since) * sampling.times(self.time_law))
 
     def forwards(self, sampling: Sampling) -> int | None:
-        """Network evaluations of one `sample`, guided ones counted twice; None if the solver is adaptive."""
-        solver = sampling.make_solver()
-        if solver.forwards_per_step is None:
+        """Network evaluations of one `sample`, guided ones counted twice; None where they depend on the item."""
+        if sampling.depends_on_item:
             return None
+        solver = sampling.make_solver()
         one = torch.ones(1, 1, dtype=torch.bool)
         count = GuidedField(lambda x, t, m, c: torch.zeros_like(x), one, Cond(), sampling, self.path)
         solver(count, torch.zeros(1, 1, 1), sampling.times(self.time_law))
-        return count.forwards
+        return int(count.forwards)

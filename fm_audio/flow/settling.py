@@ -10,17 +10,18 @@ shares its batch. (Sameness alone would not do: over short steps nothing changes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tokens import Ids
-from fm_audio.types import Cond, Frames, Mask, Times
+from fm_audio.types import Cond, FmAudioError, Frames, Mask, Times
 
 SURE = 0.95  # the least probability of each token of an item that rests
 
@@ -52,35 +53,38 @@ class SettlingField:
         patience: int | None = None,
         ends: Sequence[int] = (),
     ) -> None:
-        self.head, self.mask, self.cond, self.null = head, mask, cond, null or cond.null()
-        self.sampling, self.port, self.patience = sampling, port, patience
+        self.field = head.field(mask, cond, sampling, port, null)
+        self.port: Any = head.ports[port]
+        self.path = head.path
+        self.mask, self.patience = mask, patience
         self.ends = torch.tensor(ends, dtype=torch.long, device=mask.device)
-        b = len(mask)
         self.ids = torch.full_like(mask, -1, dtype=torch.long)
         self.log_probability = torch.zeros_like(mask, dtype=torch.float32)
-        self.forwards, self.unchanged = (torch.zeros(b, dtype=torch.long, device=mask.device) for _ in range(2))
-        self.previous: Frames | None = None
+        self.unchanged = torch.zeros(len(mask), dtype=torch.long, device=mask.device)
 
-    def __call__(self, x: Frames, t: Times) -> Frames:
-        active = torch.ones_like(self.unchanged, dtype=torch.bool) if self.patience is None else self.unchanged < self.patience
-        rows = active.nonzero().flatten()
+    def __call__(self, x: Frames, t: Times, items: Int[Tensor, "k"] | None = None) -> Frames:
+        """At x (k n d), t (k,) of these items, of all unless some are named."""
+        items = torch.arange(len(self.mask), device=self.mask.device) if items is None else items
         v = torch.zeros_like(x)
-        if not len(rows):
-            return v
-        mask = self.mask[rows]
-        field = self.head.field(mask, self.cond.rows(rows), self.sampling, self.port, self.null.rows(rows))
-        field.previous = None if self.previous is None else self.previous[rows]
-        v[rows] = field(x[rows], t[rows])
-        if field.previous is not None:
-            self.previous = torch.zeros_like(x) if self.previous is None else self.previous
-            self.previous[rows] = field.previous
-        assert field.prediction is not None
-        port, path = self.head.ports[self.port], self.head.path
-        logits = port.logits(field.prediction, x[rows], t[rows].clamp(max=port.t_last), path)  # type: ignore[operator, arg-type]
-        self._note(rows, logits, mask, field.forwards)
+        rows = self._awake(items).nonzero().flatten()
+        if len(rows):
+            v[rows] = self.field(x[rows], t[rows], items[rows])
+            assert self.field.prediction is not None
+            logits = self.port.logits(self.field.prediction, x[rows], t[rows].clamp(max=self.port.t_last), self.path)
+            self._note(items[rows], logits)
         return v
 
-    def _note(self, rows: Tensor, logits: Tensor, mask: Mask, forwards: int) -> None:
+    def of_items(self, items: Int[Tensor, "k"]) -> Callable[[Frames, Times], Frames]:
+        """The field of some items alone."""
+        return lambda x, t: self(x, t, items)
+
+    def _awake(self, items: Tensor) -> Bool[Tensor, "k"]:
+        if self.patience is None:
+            return torch.ones_like(items, dtype=torch.bool)
+        return self.unchanged[items] < self.patience
+
+    def _note(self, rows: Tensor, logits: Tensor) -> None:
+        mask = self.mask[rows]
         best, ids = logits.log_softmax(-1).max(-1)
         ids = ids.masked_fill(~mask, 0)
         over = torch.isin(ids, self.ends) & mask
@@ -88,7 +92,6 @@ class SettlingField:
         settled = ((ids == self.ids[rows]) & (best >= math.log(SURE))) | ~matters
         self.unchanged[rows] = torch.where(settled.all(1), self.unchanged[rows] + 1, 0)
         self.ids[rows], self.log_probability[rows] = ids, best.masked_fill(~mask, 0.0)
-        self.forwards[rows] += forwards
 
 
 @torch.no_grad()
@@ -103,7 +106,12 @@ def sample_tokens(
     patience: int | None = 2,
     ends: Sequence[int] = (),
 ) -> Settled:
-    """Tokens for mask (b n) from a `TokenPort`; item i starts from the noise of seeds[i]."""
+    """Tokens for mask (b n) from a `TokenPort`; item i starts from the noise of seeds[i].
+
+    Raises FmAudioError where sampling lets velocities rest: tokens have a rest of their own.
+    """
+    if sampling.rest > 0.0:
+        raise FmAudioError(f"sampling: rest is {sampling.rest} for tokens, which rest by patience; leave it at 0")
     field = SettlingField(head, mask, cond, sampling, port, null, patience, ends)
     head.solve(field, head.start(mask, sampling, seeds, port), sampling, port)
-    return Settled(field.ids, field.log_probability, field.forwards)
+    return Settled(field.ids, field.log_probability, field.field.forwards)

@@ -1,7 +1,8 @@
 """Solvers carry noise along a velocity field to data: x1 = x0 + the integral of field(x, t) over the grid.
 
 Each is called with field(x (b ...), t (b,)) -> v, x0 (b ...) and a grid (steps + 1,), and returns x1. `forwards_per_step` counts
-calls of the field; it is None where that depends on the field. Hairer, Norsett and Wanner, "Solving ODEs I", chapters II and III.
+calls of the field; it is None where that depends on the field (`fm_audio.flow.adaptive`). Hairer, Norsett and Wanner, "Solving
+ODEs I", chapters II and III.
 
 Those of diffusion know the path besides, and step exactly along it towards the data that the velocity points at; `along(path)` is
 the solver for a path.
@@ -30,6 +31,12 @@ class Solver(Protocol):
     def forwards_per_step(self) -> int | None: ...
 
     def __call__(self, field: Field, x0: Tensor, grid: Tensor) -> Tensor: ...
+
+
+def of_items(field: Field, items: Tensor) -> Field:
+    """The field of the items (k,) of its batch alone. One that holds something of each item has a method of this name, as
+    `guidance.GuidedField` does; any other is a function of x and t, the same for all."""
+    return field.of_items(items) if hasattr(field, "of_items") else field
 
 
 def _at(t: float, x: Tensor) -> Tensor:

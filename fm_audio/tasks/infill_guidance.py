@@ -63,7 +63,7 @@ class TextFirst:
         return cond
 
     def plan(self, told: Told, sampling: Sampling) -> Plan:
-        if sampling.guidance != 1.0 and sampling.make_solver().forwards_per_step is None:
+        if sampling.guidance != 1.0 and sampling.adaptive:
             raise FmAudioError(
                 f"sampling: the adaptive solver {sampling.solver!r} cannot follow guidance that changes at {self.until}; "
                 "take another, such as 'euler' or 'rk4'"

@@ -100,9 +100,9 @@ class StatesWriter(TextWriter):
         x = self.head.solve(field, self.head.start(mask, sampling, [d.seed for d in drafts], "text"), sampling, "text")
         log_p, ids = self._logits(x, mask, cond).log_softmax(-1).max(-1)
         made = []
-        for row, p, keep in zip(ids, log_p, mask, strict=True):
+        for row, p, keep, forwards in zip(ids, log_p, mask, field.forwards.tolist(), strict=True):
             found = until_end(row[keep].tolist())
-            made.append(Try(tuple(found), float(p[keep][: len(found) + 1].mean()), field.forwards + 1))
+            made.append(Try(tuple(found), float(p[keep][: len(found) + 1].mean()), forwards + 1))
         return made
 
 

@@ -57,7 +57,7 @@ class Distill:
         """What stands beside the model in the teacher's config: voices, vocoder, and its sampling without guidance."""
         config = read_config(Path(self.teacher))
         kept = {k: config[k] for k in FROM_TEACHER if k in config}
-        sampling = {k: v for k, v in kept.get("sampling", {}).items() if k not in ("solver", "grid", "guidance_interval")}
+        sampling = {k: v for k, v in kept.get("sampling", {}).items() if k == "temperature"}
         own = {"steps": 2, "guidance": 1.0, "guidance_rescale": 0.0}
         return {**kept, "sampling": {**sampling, **own}, "distilled": self.objective}
 

@@ -11,6 +11,7 @@ from fm_audio.audio import Audio, load_audio, require_writable
 from fm_audio.data.sound_bank import Found, SoundBank
 from fm_audio.progress import progress_bar
 from fm_audio.running import add_running, add_threads, threads
+from fm_audio.sampling_options import add_adaptive, chosen
 from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import DEFAULT_SECONDS, NEAREST, SoundMaker, load_sounds
 
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add_running(made)
     add_threads(made)
     made.add_argument("--json", action="store_true", help="print a report: files, seconds, seed")
+    add_adaptive(made)
     return made
 
 
@@ -94,7 +96,7 @@ def _made(
     near: Sequence[Audio],
     progress: Callable[[float], None] | None,
 ) -> list[Audio]:
-    sampling = maker.sampling.changed(steps=given.steps, guidance=given.guidance)
+    sampling = chosen(maker.sampling.changed(steps=given.steps, guidance=given.guidance), given)
     named = given.start or given.extend or given.fill
     sound = None if named is None else load_audio(named, maker.spec.sample_rate)
     if sound is None or given.start:

@@ -41,7 +41,7 @@ class Spoken:
     voice: str
     seed: int
     steps: int
-    forwards: int | None  # network evaluations, guided ones counted twice; None if the solver is adaptive
+    forwards: int | None  # network evaluations, guided ones counted twice; None where they depend on the item
 
 
 class Voice:

@@ -56,6 +56,26 @@ def test_a_sentence_is_written_and_reported(say: Say) -> None:
     assert [p.name for p in say.out.iterdir()] == ["x.wav"]
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        ["--solver", "bosh3", "--tolerance", "0.2"],
+        ["--solver", "midpoint", "--steps", "6", "--rest", "0.5"],
+        ["--guidance", "2", "--guidance-alike", "0.5"],
+    ],
+    ids=lambda how: how[0],
+)
+def test_what_is_computed_may_depend_on_the_item(say: Say, how: list[str]) -> None:
+    assert json.loads(say("Hello.", "--json", *how))["forwards"] is None
+
+
+def test_what_an_item_may_decide_must_have_a_meaning(say: Say) -> None:
+    assert "tolerance is 0.1 with the solver 'euler'" in say.refused("Hello.", "--tolerance", "0.1")
+    assert "rest is 0.1 with the adaptive solver 'bosh3'" in say.refused("Hello.", "--solver", "bosh3", "--rest", "0.1")
+    assert "no middle blocks to leave out" in say.refused("Hello.", "--cache", "0.1"), "the tiny voice has one block"
+    assert "Did you mean 'bosh3'" in say.refused("Hello.", "--solver", "bosh")
+
+
 def test_quiet_when_all_is_well(say: Say) -> None:
     assert say("Hello.") == ""
 

@@ -32,7 +32,7 @@ def test_one_is_the_conditional_field_in_one_forward() -> None:
     head, mask, cond, x = _parts()
     field = head.field(mask, cond, Sampling(guidance=1.0, guidance_rescale=0.7))
     assert torch.equal(field(x, _t(0.3)), head.velocity(x, _t(0.3), mask, cond))
-    assert field.forwards == 1 and head.backbone.batches[0] == 2
+    assert field.forwards.tolist() == [1, 1] and head.backbone.batches[0] == 2
 
 
 def test_nought_is_the_null_field() -> None:
@@ -45,7 +45,7 @@ def test_packed_rows_are_two_calls() -> None:
     head, mask, cond, x = _parts()
     field = head.field(mask, cond, Sampling(guidance=2.5))
     v = field(x, _t(0.3))
-    assert field.forwards == 2 and head.backbone.batches == [4]
+    assert field.forwards.tolist() == [2, 2] and head.backbone.batches == [4]
     given, null = head.velocity(x, _t(0.3), mask, cond), head.velocity(x, _t(0.3), mask, cond.null())
     assert not torch.allclose(given, null)
     torch.testing.assert_close(v, null + 2.5 * (given - null))
@@ -55,10 +55,10 @@ def test_outside_of_the_interval_guidance_is_off_and_free() -> None:
     head, mask, cond, x = _parts()
     field = head.field(mask, cond, Sampling(guidance=2.5, guidance_interval=(0.2, 0.6)))
     assert torch.equal(field(x, _t(0.7)), head.velocity(x, _t(0.7), mask, cond))
-    assert field.forwards == 1
+    assert field.forwards.tolist() == [1, 1]
     inside = head.field(mask, cond, Sampling(guidance=2.5))
     torch.testing.assert_close(field(x, _t(0.5)), inside(x, _t(0.5)))
-    assert field.forwards == 3
+    assert field.forwards.tolist() == [3, 3]
 
 
 def test_items_at_different_times_are_guided_each_by_its_own() -> None:
@@ -151,4 +151,64 @@ def test_several_nulls_hold_each_up_to_its_time_and_with_its_strength() -> None:
     first, second = head.velocity(x, t, mask, early), head.velocity(x, t, mask, cond.null())
     torch.testing.assert_close(v[0], (first + 4.0 * (given - first))[0])
     torch.testing.assert_close(v[1], (second + 2.5 * (given - second))[1])
-    assert not torch.allclose(first, second) and field.forwards == 2
+    assert not torch.allclose(first, second) and field.forwards.tolist() == [2, 2]
+
+
+def _alike(threshold: float) -> tuple:
+    """A field whose null velocity turns from a right angle to the conditional one's direction as t goes to 1, item 0 at twice the
+    pace; the sizes of the batches that were asked."""
+    mask, batches = torch.ones(2, 3, dtype=torch.bool), []
+
+    def predict(x: Tensor, t: Tensor, m: Tensor, c: Cond) -> Tensor:
+        batches.append(len(x))
+        assert c.vector is not None
+        null, pace = c.vector[:, 1] == 0, c.vector[:, 0]
+        angle = torch.where(null, (torch.pi / 2 * (1 - t * pace)).clamp(min=0.0), 0.0)
+        return torch.stack([angle.cos(), angle.sin()], -1)[:, None].expand(-1, 3, -1)
+
+    cond, null = (Cond(vector=torch.tensor([[2.0, told], [1.0, told]])) for told in (1.0, 0.0))
+    sampling = Sampling(guidance=3.0, guidance_alike=threshold)
+    return GuidedField(predict, mask, cond, sampling, LinearPath(), null), batches
+
+
+def test_an_item_is_guided_until_both_velocities_are_alike_and_then_no_more() -> None:
+    field, batches = _alike(0.9)
+    x = torch.zeros(2, 3, 2)
+    for t in (0.0, 0.3, 0.45, 0.5, 0.9, 0.0):
+        v = field(x, _t(t))
+    assert batches == [4, 4, 4, 3, 3, 2], "alike at 0.45 and 0.9; guided there still, and never again"
+    assert field.forwards.tolist() == [6 + 3, 6 + 5]
+    torch.testing.assert_close(v, torch.tensor([1.0, 0.0]).expand(2, 3, 2))
+
+
+def test_guidance_of_some_items_alone_is_theirs() -> None:
+    field, _ = _alike(0.9)
+    plain, _ = _alike(1.0)
+    x = torch.zeros(2, 3, 2)
+    field(x, torch.tensor([0.45, 0.1]))
+    v, guided = field(x, _t(0.2)), plain(x, _t(0.2))
+    torch.testing.assert_close(v[1], guided[1])
+    torch.testing.assert_close(v[0], torch.tensor([1.0, 0.0]).expand(3, 2))
+    assert not torch.allclose(guided[0], v[0]) and plain.forwards.tolist() == [2, 2]
+
+
+def test_a_field_of_some_items_is_that_of_the_whole() -> None:
+    head, mask, cond, x = _parts()
+    sampling = Sampling(guidance=2.5, guidance_rescale=0.5, guidance_interval=(0.0, 0.5))
+    whole, parted = head.field(mask, cond, sampling), head.field(mask, cond, sampling)
+    t = torch.tensor([0.4, 0.8])
+    v = whole(x, t)
+    for i in (1, 0):
+        row = torch.tensor([i])
+        torch.testing.assert_close(parted.of_items(row)(x[row], t[row])[0], v[i])
+    assert parted.forwards.tolist() == whole.forwards.tolist() == [2, 1]
+
+
+def test_becoming_alike_to_one_null_says_nothing_of_the_next() -> None:
+    head, mask, cond, x = _parts()
+    field = head.field(mask, cond, Sampling(guidance=2.5, guidance_alike=0.5), null=[Null(cond, 0.5), Null(cond.null())])
+    field(x, _t(0.1))
+    field(x, _t(0.2))
+    assert field.forwards.tolist() == [3, 3], "the first null is the condition itself"
+    field(x, _t(0.6))
+    assert field.forwards.tolist() == [5, 5]

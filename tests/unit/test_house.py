@@ -15,8 +15,9 @@ import fm_audio
 PACKAGE = Path(fm_audio.__file__).parent
 # A room imports itself and rooms of earlier floors.
 FLOORS = [
-    {"types"},
-    {"audio", "layers", "lora", "checkpoint", "tokens", "hub", "progress", "extras", "running", "folders"},
+    {"types", "rows"},
+    {"audio", "layers", "lora", "checkpoint", "folders", "tokens", "recall"},
+    {"hub", "progress", "extras", "running", "sampling_options"},
     {"bandwidth", "harmonics", "zipformer", "codecs", "whispers"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
@@ -27,7 +28,7 @@ FLOORS = [
     {"serve", "cli"},
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
-FLOW_MAY_IMPORT = {"types", "layers", "tokens", "flow"}
+FLOW_MAY_IMPORT = {"types", "rows", "layers", "recall", "tokens", "flow"}
 LIGHTNING_ROOMS = {"data", "training", "cli"}
 TRAINING_ONLY = "lightning lhotse swift_f0 transformers librosa peft jsonargparse matplotlib jiwer tensorboard".split()
 

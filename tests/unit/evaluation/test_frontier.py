@@ -62,6 +62,22 @@ def test_an_adaptive_solver_is_counted_too() -> None:
     assert point.forwards >= 12 and point.error < 0.05
 
 
+def test_what_items_decide_for_themselves_is_measured_by_what_each_was_asked() -> None:
+    frontier = Frontier(toy, 3, replace(OWN, guidance=3.0))
+    adaptive = {"tolerance": [0.1, 0.001], "rest": [0.3], "guidance_alike": [0.9], "cache": []}
+    points = frontier.sweep(["euler", "bosh3"], ["uniform", "sway"], [2, 16], ["own", "off"], 64, adaptive)
+    own = {(p.solver, p.steps, *p.adaptive.items()): p for p in points if p.guidance == "own" and p.grid == "uniform"}
+    plain, rest, alike = (own["euler", 16, *a] for a in ([], [("rest", 0.3)], [("guidance_alike", 0.9)]))
+    assert plain.forwards == 32 and rest.forwards < 32 and 16 <= alike.forwards < 32
+    assert rest.error < 1 and rest.way == "euler rest 0.3"
+    loose, tight = (own["bosh3", 2, ("tolerance", t)] for t in (0.1, 0.001))
+    assert loose.forwards < tight.forwards and loose.error > tight.error
+    euler = [p for p in points if p.solver == "euler"]
+    assert not any(p.adaptive for p in euler if p.guidance == "off" or p.grid == "sway" or p.steps == 2)
+    assert all("tolerance" in p.adaptive for p in points if p.solver == "bosh3")
+    assert tight.sampling(OWN).tolerance == 0.001
+
+
 def test_the_front_has_nothing_that_is_beaten_and_presets_keep_to_their_forwards() -> None:
     def of(forwards: float, error: float) -> Point:
         return Point("euler", "uniform", int(forwards), "own", forwards, 0.1, 1.0, error)
