@@ -30,6 +30,10 @@ class RealISTFT(nn.Module):
 
     order: Tensor
     window: Tensor
+    to_even: Tensor
+    to_odd: Tensor
+    from_even: Tensor
+    from_odd: Tensor
 
     def __init__(self, istft: ISTFT) -> None:
         super().__init__()

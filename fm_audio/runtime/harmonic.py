@@ -32,6 +32,8 @@ class RealHarmonic(nn.Module):
     """`HarmonicPlusNoise.decode` without complex numbers, from the excitation on."""
 
     inverse: Tensor
+    filters: Tensor
+    shares: Tensor
 
     def __init__(self, decoder: HarmonicPlusNoise) -> None:
         super().__init__()
