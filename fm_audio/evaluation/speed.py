@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     clock = time.process_time if given.processor else time.perf_counter
     ours = median_seconds(lambda: [voice.say(text, steps=given.steps) for text in texts], given.rounds, clock) / sum(seconds)
     report = {"threads": given.threads, "torch": torch.__version__, "speech_seconds": round(sum(seconds), 2)}
+    report |= {"clock": "processor" if given.processor else "wall"}
     report |= {"voice": voice.name, "model": voice.model_name, "steps": given.steps, "say_real_time_factor": round(ours, 4)}
     if decoder is not None:
         theirs = median_seconds(lambda: [peer_flow(decoder, s) for s in seconds], given.rounds, clock) / sum(seconds)

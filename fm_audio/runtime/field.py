@@ -95,10 +95,10 @@ class GraphPort(nn.Module):
         self.channels: int = port.channels
         self.t_last: float = port.t_last
         self.self_conditioning: float = getattr(port, "self_conditioning", 0.0)
-        self.reading: Any = None
+        self.reading: Any = nn.Identity()
 
     def velocity(self, prediction: Tensor, x_t: Frames, t: Times, path: Path) -> Frames:
-        return prediction if self.reading is None else self.reading.answers(prediction, x_t, t)[0]
+        return self.reading.answers(prediction, x_t, t)[0] if isinstance(self.reading, Graph) else prediction
 
     def data(self, prediction: Tensor, x_t: Frames, t: Times, path: Path) -> Frames:
         return self.reading.answers(prediction, x_t, t)[1]

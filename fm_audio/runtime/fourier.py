@@ -32,6 +32,8 @@ class RealISTFT(nn.Module):
     window: Tensor
     to_even: Tensor
     to_odd: Tensor
+    from_even: Tensor
+    from_odd: Tensor
 
     def __init__(self, istft: ISTFT) -> None:
         super().__init__()

@@ -35,6 +35,11 @@ def test_it_reports_our_factor_as_json(tiny_voice: Path, capsys: pytest.CaptureF
     assert speed.main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["say_real_time_factor"] > 0 and report["speech_seconds"] > 0 and "peer" not in report
+    assert report["clock"] == "wall"
+
+
+def test_the_processor_counts_no_waiting() -> None:
+    assert speed.median_seconds(lambda: time.sleep(0.1), 1, time.process_time) < 0.05
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matcha") is not None, reason="the peer is installed")
