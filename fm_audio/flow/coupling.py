@@ -30,7 +30,7 @@ class MinibatchOT:
     """Noise goes to the data of the batch that it lies nearest to (Tong et al. 2024, "OT-CFM", algorithm 3).
 
     Off by default: at mel size a batch of 64 shortens the way by less than one per cent (docs/transport.md). Left alone it also
-    teaches a conditional model a noise that depends on the condition, which sampling does not have; condition_weight > 0 adds that
+    teaches a conditional model a noise that depends on the condition, which sampling lacks; condition_weight > 0 adds that
     much times (1 - cosine) between the conditions of the two items to the mean squared distance, which holds noise among like
     conditions (Cheng and Schwing 2025, "The curse of conditions"). Distances are means over the frames that both items keep, so
     lengths do not decide. Needs scipy.
