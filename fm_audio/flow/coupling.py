@@ -29,11 +29,11 @@ class Independent:
 class MinibatchOT:
     """Noise goes to the data of the batch that it lies nearest to (Tong et al. 2024, "OT-CFM", algorithm 3).
 
-    Off by default: at mel size a batch of 64 shortens the way by about one per cent. Left alone it also teaches a conditional
-    model a noise that depends on the condition, which sampling does not have; condition_weight > 0 adds that much times
-    (1 - cosine) between the conditions of the two items to the mean squared distance, which holds noise among like conditions
-    (Cheng and Schwing 2025, "The curse of conditions"). Distances are means over the frames that both items keep, so lengths do
-    not decide. Needs scipy.
+    Off by default: at mel size a batch of 64 shortens the way by less than one per cent (docs/transport.md). Left alone it also
+    teaches a conditional model a noise that depends on the condition, which sampling lacks; condition_weight > 0 adds that
+    much times (1 - cosine) between the conditions of the two items to the mean squared distance, which holds noise among like
+    conditions (Cheng and Schwing 2025, "The curse of conditions"). Distances are means over the frames that both items keep, so
+    lengths do not decide. Needs scipy.
     """
 
     def __init__(self, condition_weight: float = 1.0) -> None:
@@ -47,7 +47,7 @@ class MinibatchOT:
         if summary is not None and self.condition_weight > 0.0:
             unit = F.normalize(summary, dim=-1)
             cost = cost + self.condition_weight * (1.0 - unit @ unit.T)
-        noise_of_item = _assign(cost.T.cpu().numpy())
+        noise_of_item = assign(cost.T.cpu().numpy())
         return x0[torch.as_tensor(noise_of_item, device=x0.device)]
 
 
@@ -71,7 +71,7 @@ def _summary(cond: Cond) -> Tensor | None:
     return torch.cat(parts, -1).detach().float() if parts else None
 
 
-def _assign(cost: Any) -> Any:
+def assign(cost: Any) -> Any:
     """For each row its column, so that the sum is least."""
     try:
         from scipy.optimize import linear_sum_assignment

@@ -48,16 +48,16 @@ def test_speech_has_the_voice_and_its_peers(tiny_voice: Path, tmp_path: Path, ca
         with package():
             pass
     out = tmp_path / "speech.json"
-    given = ["--voice", str(tiny_voice), "--tiny", "--seconds", "1", "--rounds", "2", "--threads", "1", "--batch", "1", "2"]
+    given = ["--voice", str(tiny_voice), "--tiny", "--seconds", "1", "--rounds", "2", "--threads", "1", "--batch", "2"]
     given += ["--peer-steps", "3"]
     assert speech.main([*given, "--json", str(out)]) == 0
     printed = capsys.readouterr().out
     found = checked(printed, out, "speech")
     who = [str(tiny_voice), "Matcha-TTS", "F5-TTS v1 Base"]
-    assert [(r["batch"], r["who"]) for r in found] == [(b, name) for b in (1, 2) for name in who]
+    assert [(r["batch"], r["who"]) for r in found] == [(2, name) for name in who]
     assert all(r["least"] <= r["real-time factor"] <= r["most"] for r in found)
-    assert [r["against"] for r in found if r["who"] == str(tiny_voice)] == [1.0, 1.0]
-    assert [(r["forwards"], r["steps timed"]) for r in found[:3]] == [(4, 2), (10, 10), (64, 3)]
+    assert found[0]["against"] == 1.0
+    assert [(r["forwards"], r["steps timed"]) for r in found] == [(4, 2), (10, 10), (64, 3)]
     assert "left out: ZipVoice: it is on no index; give --zipvoice DIR" in printed
     assert "left out" not in printed.replace("left out: ZipVoice", "").split("\nThe voice reads")[0]
 

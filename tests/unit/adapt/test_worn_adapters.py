@@ -60,6 +60,23 @@ def test_every_item_of_a_mixed_batch_is_as_if_alone_with_its_adapter(
         assert a.words == alone.words
 
 
+def test_adapters_are_worn_in_bfloat16_too(
+    tiny_voice: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put on before or after, and taken off again."""
+    monkeypatch.setattr("fm_audio.flow.runner._capabilities", lambda: {"bf16"})
+    sampling, plain = Sampling(steps=2), fm_audio.load(tiny_voice, adapter=folders["carl"])
+    before, after = (fm_audio.load(tiny_voice, adapter=worn, precision="bf16") for worn in (folders["carl"], None))
+    alone = after.model.generate([REQUESTS[1]], sampling)[0].mel
+    after.add_adapter(folders["carl"])
+    [wanted] = plain.model.generate([REQUESTS[0]], sampling)
+    for voice in (before, after):
+        [got] = voice.model.generate([REQUESTS[0]], sampling)
+        assert got.words == wanted.words and 0 < relative(got.mel, wanted.mel) < 0.1
+    after.remove_adapter("carl")
+    assert torch.equal(after.model.generate([REQUESTS[1]], sampling)[0].mel, alone)
+
+
 def test_the_base_voice_is_the_same_to_the_last_bit_with_adapters_on_and_after(
     tiny_voice: Path, folders: dict[str, Path]
 ) -> None:
