@@ -26,6 +26,7 @@ from fm_audio.whispers import PACKAGED
 SAMPLE_RATE, STATES_HZ = 16_000, 50
 WINDOW_SECONDS = 28.0  # at once, with the silence behind it less than the 30 s that it knows
 SILENCE_SECONDS = 1.0
+CHANNELS = {"whisper-tiny.en": 384, "whisper-base": 512}  # so that a model can be built where no Whisper is installed
 
 
 class FrozenWhisper:
@@ -50,7 +51,7 @@ class FrozenWhisper:
     @cached_property
     def channels(self) -> int:
         """Features of a state."""
-        return self.hear(Audio(np.zeros(SAMPLE_RATE, dtype=np.float32), SAMPLE_RATE)).shape[1]
+        return CHANNELS.get(self.model) or self.hear(Audio(np.zeros(SAMPLE_RATE, dtype=np.float32), SAMPLE_RATE)).shape[1]
 
     def hear(self, audio: Audio, device: torch.device | str = "cpu") -> Tensor:
         """States (k e) of a recording, float32, each from its window of 28 s alone."""

@@ -1,0 +1,76 @@
+"""A corpus again, in other voices and rooms: each clip faster or slower, coloured, in noise (`fm_audio.data.perturb_waves`)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_prep.prepare import run
+from fm_audio.audio import Audio
+from fm_audio.data.cuts import load_cuts, wave_of_cut
+from fm_audio.data.perturb_waves import WavePerturbation
+from fm_audio.types import FmAudioError
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+EXAMPLE = "example: python -m data_prep.perturbed data/kokoro_voices/cuts.jsonl.gz data/kokoro_perturbed --copies 2"
+SUFFIX = "x"
+
+
+def copied(cut: Cut, copy: int, audio: Path, perturbation: WavePerturbation, seed: int) -> Any:
+    """One clip perturbed, in a file of its own, its alignment as much shorter; drawn by seed, copy and the cut's name."""
+    from lhotse import MonoCut, Recording
+    from lhotse.supervision import AlignmentItem
+
+    rate = cut.recording.sampling_rate
+    draw = np.random.default_rng([seed, copy, *cut.id.encode()])
+    samples, speed = perturbation(wave_of_cut(cut, rate), rate, draw)
+    name = f"{cut.id}{SUFFIX}{copy}"
+    path = audio / f"{name}.flac"
+    Audio(samples, rate).save(path)
+    recording = Recording.from_file(path, recording_id=name)
+    [supervision] = cut.supervisions
+    alignment = {
+        kind: [AlignmentItem(i.symbol, i.start / speed, i.duration / speed, i.score) for i in items]
+        for kind, items in (supervision.alignment or {}).items()
+    }
+    custom = {**(supervision.custom or {}), "perturbed": round(speed, 4)}
+    said = type(supervision)(
+        name, name, 0.0, recording.duration, 0, supervision.text, supervision.language, supervision.speaker, None, custom,
+        alignment,
+    )  # fmt: skip
+    return MonoCut(name, 0.0, recording.duration, 0, [said], recording=recording)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    from lhotse import CutSet
+
+    parser = argparse.ArgumentParser(
+        "python -m data_prep.perturbed", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cuts", type=Path, metavar="CUTS", help="a cut manifest that data_prep wrote")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for audio, cuts.jsonl.gz and report.json")
+    parser.add_argument("--copies", type=int, default=1, metavar="N", help="of each clip (1)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    if args.copies < 1:
+        raise FmAudioError(f"--copies {args.copies}: give 1 or more")
+    cuts = load_cuts(args.cuts)
+    audio = args.out / "audio"
+    audio.mkdir(parents=True, exist_ok=True)
+    made = [copied(cut, k, audio.resolve(), WavePerturbation(), args.seed) for cut in cuts for k in range(args.copies)]
+    CutSet.from_cuts(made).to_file(args.out / "cuts.jsonl.gz")
+    report = {"source": str(args.cuts), "copies": args.copies, "seed": args.seed, "clips": len(made)}
+    report["hours"] = round(sum(cut.duration for cut in made) / 3600, 4)
+    (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"{args.out}: {len(made)} clips, {report['hours']} h")
+
+
+if __name__ == "__main__":
+    run(main)
