@@ -58,7 +58,7 @@ class SpeechEncoder(nn.Module):
         short = -h.shape[1] % self.frames_per_token
         h = rearrange(F.pad(h, (0, 0, 0, short)), "b (m k) d -> b m (k d)", k=self.frames_per_token)
         seen = F.pad(mask, (0, short)).unflatten(1, (-1, self.frames_per_token)).any(-1)  # b m
-        steady = torch.ones(len(mel), 1, dtype=h.dtype, device=h.device)
+        steady = torch.ones(mel.shape[0], 1, dtype=h.dtype, device=h.device)  # len would fix it for torch.export
         x = self.dropout(self.patch(h))
         if self.beside is not None:
             assert beside is not None

@@ -33,7 +33,7 @@ class TokenEncoder(nn.Module):
 
     def forward(self, ids: Int[Tensor, "b m"], mask: Mask) -> Cond:
         """ids (b m), mask (b m) -> tokens (b m width) with their mask; zeros where it is False."""
-        steady = self.last.linear.weight.new_ones(len(ids), 1)
+        steady = self.last.linear.weight.new_ones(ids.shape[0], 1)  # len would fix it for torch.export
         x = self.dropout(self.embedding(ids) + positions(ids.shape[1], self.width, ids.device))
         for block in self.blocks:
             x = block(x, steady, mask)
