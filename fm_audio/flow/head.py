@@ -63,7 +63,8 @@ class FlowHead(nn.Module):
     def hasten(self, precision: str = "fp32", compile: bool = False) -> None:
         """From now on generate in this precision ("fp32" or "bf16"), compiled or not, as `flow.runner` says; the head is not
         trained any more. Raises FmAudioError where the device cannot."""
-        self._runner = Runner(self.backbone, precision, compile) if compile or precision != "fp32" else None
+        if compile or precision != "fp32":
+            self._runner = Runner(self.backbone, precision, compile)
 
     def loss(
         self,

@@ -39,9 +39,10 @@ class Runner:
         if compiled:
             require_compiler(device)
         self.dtype, self.compiled = PRECISIONS[precision], compiled
-        self.backbone = backbone.to(self.dtype)
-        graphs = "reduce-overhead" if device.type == "cuda" else None
-        self.run = torch.compile(backbone, dynamic=True, mode=graphs) if compiled else backbone
+        backbone.to(self.dtype)
+        self.recorded = compiled and device.type == "cuda"  # as CUDA graphs
+        mode = "reduce-overhead" if self.recorded else None
+        self.run = torch.compile(backbone, dynamic=True, mode=mode) if compiled else backbone
 
     def __call__(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Float[Tensor, "b n out"]:
         """What the backbone gives, in float32."""
@@ -49,9 +50,10 @@ class Runner:
         if self.compiled:
             more = bucket(n) - n
             h, mask = F.pad(h, (0, 0, 0, more)), F.pad(mask, (0, more))
+        if self.recorded:
             torch.compiler.cudagraph_mark_step_begin()
         out = self.run(self._cast(h), t, mask, replace(cond, tokens=self._cast(cond.tokens), vector=self._cast(cond.vector)))
-        return out[:, :n].to(torch.float32, copy=self.compiled)  # what a CUDA graph gave is overwritten by the next
+        return out[:, :n].to(torch.float32, copy=self.recorded)  # what a CUDA graph gave is overwritten by the next
 
     def _cast(self, x: Tensor | None) -> Tensor | None:
         return None if x is None else x.to(self.dtype)
