@@ -14,6 +14,7 @@ from fm_audio.cli import main
 from fm_audio.evaluation.frontier import LEARNED, Frontier, Point, guided, pareto, presets
 from fm_audio.flow.guidance import GuidedField
 from fm_audio.flow.path import LinearPath
+from fm_audio.flow.resting import RestingField
 from fm_audio.flow.sampling import Sampling
 from fm_audio.types import Cond, FmAudioError
 from fm_audio.voices import load
@@ -36,7 +37,8 @@ def toy(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
 
     field = GuidedField(predict, one, cond, sampling, LinearPath())
     x0 = torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(seed))
-    return sampling.make_solver(LinearPath())(field, x0, sampling.times())[0]
+    resting = RestingField(field, LinearPath(), sampling.rest) if sampling.rest else field
+    return sampling.make_solver(LinearPath())(resting, x0, sampling.times())[0]
 
 
 def test_errors_fall_and_forwards_are_counted() -> None:
