@@ -64,6 +64,19 @@ def evidence(x: Frames, rows: Rows, alpha: Tensor, sigma: Tensor) -> Logits:
     return (logits - logits.amax(-1, keepdim=True)).clamp(min=-FARTHEST)
 
 
+def smoothed(ids: Ids, share: float, evidence: Logits) -> Logits:
+    """Smoothed labels (b n v): what a token may be where context tells ids (b n) with probability 1 − share, and x what it shows.
+
+        q_j ∝ ((1 − share) [j = id] + share / V) · exp(evidence_j)
+
+    Where x shows nothing this is ordinary label smoothing (Szegedy et al. 2016, section 7), where x shows the token it is the
+    token. To smooth there as well would ask of a network that it contradict x, by nearly as many nats as x has to say.
+    """
+    known = torch.full_like(evidence, share / evidence.shape[-1])
+    known.scatter_add_(-1, ids[..., None], torch.full_like(evidence[..., :1], 1.0 - share))
+    return (known.log() + evidence).softmax(-1)
+
+
 def project(x: Frames, rows: Rows, metric: str = "cosine", t: float = 1.0, noise: float = 1.0) -> Ids:
     """Nearest-token projection: x (b n d), rows (v d) -> ids (b n).
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from fm_audio.flow.path import Path, data_from_velocity, point, velocity, velocity_from_data
 from fm_audio.flow.ports import CondFrames, Prediction, TokenMask, Tokens
-from fm_audio.tokens import Ids, Logits, TokenTable
+from fm_audio.tokens import Ids, Logits, TokenTable, smoothed
 from fm_audio.types import FmAudioError, Frames, Mask, Times, masked_mean
 
 PREDICTIONS = ("logits", "velocity")
@@ -80,10 +80,7 @@ class TokenPort(nn.Module):
         if self.prediction == "velocity":
             return out
         logits = self._scores(out)
-        if self.evidence:
-            c = path.coefficients(t)
-            logits = logits + self.table.evidence(x_t, c.alpha, c.sigma)
-        return logits
+        return logits + self._evidence(x_t, t, path) if self.evidence else logits
 
     def velocity(self, prediction: Prediction, x_t: Frames, t: Times, path: Path) -> Frames:
         if self.prediction == "velocity":
@@ -114,10 +111,19 @@ class TokenPort(nn.Module):
         ids = self.table.project(x1.detach())
         x_t = point(path, x0, x1, t)
         prediction = self.read(h, x_t, t.clamp(max=self.t_last), path)
-        cross_entropy = self._cross_entropy(self.logits(prediction, x_t, t, path), ids)
+        logits = self.logits(prediction, x_t, t, path)
+        cross_entropy = F.cross_entropy(logits.mT, self._targets(ids, x_t, t, path), reduction="none")
         if self.prediction == "logits":
             return masked_mean(cross_entropy + LOGIT_WEIGHT * prediction.logsumexp(-1).square(), mask)
         return masked_mean((prediction - velocity(path, x0, x1, t)).square().mean(-1) + cross_entropy, mask)
 
-    def _cross_entropy(self, logits: Tensor, ids: Ids) -> Tensor:
-        return F.cross_entropy(logits.mT, ids, reduction="none", label_smoothing=self.label_smoothing)
+    @torch.no_grad()
+    def _targets(self, ids: Ids, x_t: Frames, t: Times, path: Path) -> Tensor:
+        """The ids (b n) themselves, or probabilities (b v n) of what they may be where labels are smoothed."""
+        if not self.label_smoothing:
+            return ids
+        return smoothed(ids, self.label_smoothing, self._evidence(x_t, t.clamp(max=self.t_last), path)).mT
+
+    def _evidence(self, x_t: Frames, t: Times, path: Path) -> Logits:
+        c = path.coefficients(t)
+        return self.table.evidence(x_t, c.alpha, c.sigma)

@@ -76,7 +76,7 @@ class TextInPlace(nn.Module):
                 "this task gives each token of the source one token of the answer, and some pairs differ in length; "
                 "make pairs side by side (data_prep.pronunciations --in-place), or use TextToText"
             )
-        cond = drop_conditions(self._encoded(batch.source, batch.source_mask), len(batch), self.condition_drop,
+        cond = drop_conditions(self.encoded(batch.source, batch.source_mask), len(batch), self.condition_drop,
                                batch.target.device, generator)  # fmt: skip
         x1 = self._port.table(batch.target)
         return {"loss": self.head.loss(x1, batch.target_mask, cond, "text", generator)}
@@ -119,9 +119,9 @@ class TextInPlace(nn.Module):
         device = next(self.parameters()).device
         rows = [torch.tensor(row, device=device) for row in sources]
         mask = length_mask(torch.tensor([len(row) for row in rows], device=device))
-        return self._encoded(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask), mask
+        return self.encoded(nn.utils.rnn.pad_sequence(rows, batch_first=True), mask), mask
 
-    def _encoded(self, ids: Tensor, mask: Tensor) -> Cond:
+    def encoded(self, ids: Tensor, mask: Tensor) -> Cond:
         cond = Cond(frames=self.encoder(ids, mask).tokens)
         return with_positions(cond, ids.shape[1], POSITIONS_WIDTH, len(ids), ids.device) if self.placed else cond
 

@@ -65,7 +65,7 @@ class TextToText(nn.Module):
 
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars "loss" (what to minimise) and its parts "flow" and "length"."""
-        return self.writer.loss(self._encoded(batch), batch.target, batch.target_mask, generator)
+        return self.writer.loss(self.encoded(batch), batch.target, batch.target_mask, generator)
 
     def default_sampling(self) -> Sampling:
         return self.writer.default_sampling()
@@ -103,7 +103,7 @@ class TextToText(nn.Module):
         padded = nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in ids], batch_first=True)
         return self.encoder(padded, mask).drop(~torch.tensor(open_ended, device=device))
 
-    def _encoded(self, batch: TextBatch) -> Cond:
+    def encoded(self, batch: TextBatch) -> Cond:
         if self.encoder is None:
             return Cond()
         if batch.source is None or batch.source_mask is None:

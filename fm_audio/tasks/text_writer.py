@@ -86,7 +86,7 @@ class TextWriter(nn.Module):
         ids, mask, scored = self.canvas(target, target_mask, generator)
         cond = drop_conditions(cond, len(ids), self.condition_drop, ids.device, generator)
         length = self.lengths.loss(cond, target_mask.sum(1))
-        cond = self._placed(cond, target_mask.sum(1), ids.shape[1])
+        cond = self.placed(cond, target_mask.sum(1), ids.shape[1])
         x1 = self._port.table(ids)
         flow = self.head.loss(x1, mask, cond, "text", generator, scored=scored)
         return {"loss": flow + LENGTH_WEIGHT * length, "flow": flow, "length": length}
@@ -152,11 +152,11 @@ class TextWriter(nn.Module):
         tokens = torch.tensor([d.tokens for d in drafts], device=device)
         mask = length_mask(tokens + 1)
         sources = trimmed(conds.rows(torch.tensor([d.request for d in drafts], device=device)))
-        cond, null = (self._placed(c, tokens, mask.shape[1]) for c in (sources, sources.null()))
+        cond, null = (self.placed(c, tokens, mask.shape[1]) for c in (sources, sources.null()))
         settled = sample_tokens(self.head, mask, cond, sampling, [d.seed for d in drafts], "text", null, patience, (PAD, END))
         return _tries(settled, mask)
 
-    def _placed(self, cond: Cond, lengths: Int[Tensor, "b"], n: int) -> Cond:
+    def placed(self, cond: Cond, lengths: Int[Tensor, "b"], n: int) -> Cond:
         """A condition that also tells each of n places of a canvas how far from the start it is, and what lies there."""
         cond_n = with_positions(cond, n, POSITIONS_WIDTH, len(lengths), lengths.device)
         if not isinstance(self.lengths, Firing):

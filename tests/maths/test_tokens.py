@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from fm_audio.decoders.nearest import NearestToken
 from fm_audio.flow.head import FlowHead
@@ -14,7 +15,7 @@ from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.settling import sample_tokens
 from fm_audio.flow.token_port import TokenPort
-from fm_audio.tokens import METRICS, TokenTable, decided_at, evidence, project
+from fm_audio.tokens import METRICS, TokenTable, decided_at, evidence, project, smoothed
 from fm_audio.types import Cond, FmAudioError, length_mask
 from tests.maths.toys import TOKENS, VECTOR, PointwiseBackbone
 
@@ -167,6 +168,34 @@ def test_a_head_learns_to_name_what_it_is_told(prediction: str) -> None:
     read = sample_tokens(model, mask, cond(ids), Sampling(steps=8), list(range(64))).ids[:, 0]
     for found in (named, read):
         assert float((found == ids).float().mean()) > (0.95 if prediction == "logits" else 0.8)
+
+
+def test_labels_are_smoothed_as_far_as_x_leaves_them_open() -> None:
+    g = torch.Generator().manual_seed(0)
+    ids, logits = torch.randint(6, (2, 5), generator=g), torch.randn(2, 5, 6, generator=g)
+    nothing = smoothed(ids, 0.3, torch.zeros(2, 5, 6))
+    ordinary = F.cross_entropy(logits.mT, ids, reduction="none", label_smoothing=0.3)
+    torch.testing.assert_close(F.cross_entropy(logits.mT, nothing.mT, reduction="none"), ordinary)
+    seen = F.one_hot(ids, 6).double()
+    torch.testing.assert_close(smoothed(ids, 0.3, 60.0 * (seen - 1.0)), seen)
+    some = torch.randn(2, 5, 6, generator=g, dtype=torch.float64)
+    labels = (smoothed(ids, 0.3, some).log() - some).softmax(-1)  # without what x shows
+    torch.testing.assert_close(labels, smoothed(ids, 0.3, torch.zeros_like(some)))
+
+
+def test_smoothed_labels_ask_for_nothing_against_what_x_shows() -> None:
+    """Where a place is decided by its point, a network that adds nothing is right: its loss is flat."""
+
+    def slope(t: float) -> float:
+        torch.manual_seed(4)
+        port = TokenPort(6, 64, 16, label_smoothing=0.3)
+        x1 = port.table(torch.randint(6, (4, 9))).detach()
+        mask = torch.ones(4, 9, dtype=torch.bool)
+        port.loss(torch.randn(4, 9, 16), torch.randn_like(x1), x1, torch.full((4,), t), LinearPath(), mask).backward()
+        assert port.out.weight.grad is not None
+        return float(port.out.weight.grad.norm())
+
+    assert slope(0.0) > 0.01 and slope(0.8) < 1e-5
 
 
 def test_the_tables_scale_cannot_be_learnt() -> None:
