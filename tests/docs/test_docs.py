@@ -30,7 +30,7 @@ def named(page: Path) -> set[str]:
 
 def commands(page: Path) -> list[str]:
     """Command lines in bash blocks, one program each."""
-    lines = [line.split(" #")[0] for block in blocks(page, "bash") for line in block.splitlines()]
+    lines = [line.split(" #")[0] for block in blocks(page, "bash") for line in block.replace("\\\n", " ").splitlines()]
     return [part.strip() for line in lines for part in line.split("&&") if part.strip()]
 
 

