@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--guidance", action="append", choices=MODES, help=modes)
     for name, values in ADAPTIVE.items():
         told = f"values of `Sampling.{name}`, by which items differ (default: {' '.join(map(str, values))}); none: leave out"
-        made.add_argument(f"--{name.replace('_', '-')}", type=float, nargs="*", default=list(values), metavar="X", help=told)
+        made.add_argument(f"--{name.replace('_', '-')}", type=float, nargs="*", metavar="X", help=told)
     made.add_argument("--most-forwards", type=int, default=40, metavar="N", help="leave out what takes more (default: 40)")
     made.add_argument("--out", type=Path, metavar="DIR", help=f"where {RESULTS} and {PICTURE} go (default: the model's folder)")
     made.add_argument("--no-presets", action="store_true", help=f"leave the model's {FILE} as it is")
@@ -81,7 +82,10 @@ def main(argv: Sequence[str]) -> int:
             frontier = Frontier(generate, items, own, bar)
             modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off"])
             solvers, grids = given.solver or USUAL_SOLVERS, given.grid or USUAL_GRIDS
-            adaptive = {name: getattr(given, name) for name in ADAPTIVE}
+            adaptive = {name: getattr(given, name) for name in ADAPTIVE if getattr(given, name) is not None}
+            if given.cache is None and not _recalls(generate, own):
+                adaptive["cache"] = []
+            adaptive = {**ADAPTIVE, **adaptive}
             points = frontier.sweep(solvers, grids, given.steps, modes, given.most_forwards, adaptive)
     finally:
         torch.set_num_threads(before)
@@ -99,6 +103,16 @@ def main(argv: Sequence[str]) -> int:
     for line in table(points, chosen):
         print(line)
     return 0
+
+
+def _recalls(generate: Generate, own: Sampling) -> bool:
+    """Whether the model can leave blocks out; if not, it is said why nothing will be measured of that."""
+    try:
+        generate(0, 0, replace(own, steps=1, solver="euler", grid="uniform", tolerance=None, cache=min(ADAPTIVE["cache"])))
+    except FmAudioError as e:
+        print(f"fm-audio frontier: --cache is left out: {e}", file=sys.stderr)
+        return False
+    return True
 
 
 def _subject(given: argparse.Namespace) -> tuple[Path, str, Sampling, Generate, int]:

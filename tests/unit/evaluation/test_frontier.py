@@ -108,8 +108,10 @@ def test_presets_of_a_voice_are_measured_written_and_used(
     (tmp_path / "lines.txt").write_text("Hello there.\nGood morning.\n")
     asked = ["frontier", str(folder), "--data", str(tmp_path / "lines.txt"), "--solver", "euler", "--solver", "ab2"]
     assert main([*asked, "--grid", "uniform", "--grid", "learned", "--steps", "1", "2", "8", "--threads", "1"]) == 0
-    shown = capsys.readouterr().out
+    shown, said = capsys.readouterr()
     assert "fast" in shown and "balanced" in shown
+    assert "--cache is left out" in said and "no middle blocks" in said, "the tiny voice has too few blocks"
+    assert main([*asked, "--cache", "0.1"]) == 2 and "no middle blocks" in capsys.readouterr().err
     assert (folder / "frontier.png").read_bytes()[:4] == b"\x89PNG"
     told = json.loads((folder / FILE).read_text())
     voice, fast = load(folder), load(folder, preset="fast")
