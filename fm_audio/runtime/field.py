@@ -51,20 +51,20 @@ def _placed(graph: Graph, head: FlowHead, port: str, told: Sequence[str]) -> Gra
 
 
 def _reading(head: FlowHead, port: str, at: str) -> list[Part]:
-    """Of tokens: logits to the velocity and to the estimate of the data, which both need the table."""
+    """Of tokens: what was read to the velocity, the estimate of the data and, where they were not read, the logits. All need the
+    table."""
     own = head.ports[port]
     if not isinstance(own, TokenPort):
         return []
     width = len(own.bias) if own.prediction == "logits" else own.channels
     x = Input("x", ("b", "n", own.channels))
     inputs = (Input("prediction", ("b", "n", width)), x, Input("t", ("b",), "times"))
-    return [
-        Part(
-            "velocity", f"{at}.ports.{port}.reading", own, inputs, ("velocity", "data"),
-            lambda own, prediction, x, t: (own.velocity(prediction, x, t, head.path), own.data(prediction, x, t, head.path)),
-            int8=False,
-        )
-    ]  # fmt: skip
+    outputs = ("velocity", "data") if own.prediction == "logits" else ("velocity", "data", "logits")
+
+    def read(own: TokenPort, prediction: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+        return tuple(getattr(own, name)(prediction, x, t, head.path) for name in outputs)
+
+    return [Part("velocity", f"{at}.ports.{port}.reading", own, inputs, outputs, read, int8=False)]
 
 
 class GraphHead(FlowHead):
@@ -95,7 +95,11 @@ class GraphPort(nn.Module):
         self.channels: int = port.channels
         self.t_last: float = port.t_last
         self.self_conditioning: float = getattr(port, "self_conditioning", 0.0)
+        self.prediction: str | None = getattr(port, "prediction", None)
         self.reading: Any = nn.Identity()
+
+    def logits(self, prediction: Tensor, x_t: Frames, t: Times, path: Path) -> Tensor:
+        return prediction if self.prediction == "logits" else self.reading.answers(prediction, x_t, t)[2]
 
     def velocity(self, prediction: Tensor, x_t: Frames, t: Times, path: Path) -> Frames:
         return self.reading.answers(prediction, x_t, t)[0] if isinstance(self.reading, Graph) else prediction

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.encoders.tokens import TokenEncoder
 from fm_audio.runtime.graph import Graph
 from fm_audio.runtime.part import Input, Part
-from fm_audio.types import Cond, Mask
+from fm_audio.types import Cond
 
 
 class States(nn.Module):
@@ -20,7 +21,7 @@ class States(nn.Module):
         self.graph = graph
         self.frames_per_token: int | None = getattr(encoder, "frames_per_token", None)
 
-    def forward(self, given: Tensor, mask: Mask) -> Cond:
+    def forward(self, given: Tensor, mask: Bool[Tensor, "b *n"]) -> Cond:
         tokens, *own = self.graph.answers(given, mask)
         return Cond(tokens=tokens, tokens_mask=own[0] if own else mask)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -28,8 +29,8 @@ def rate_length(frontend: FrontEnd, request: InfillRequest, count_all: bool = Fa
 
 
 @torch.inference_mode()
-def learned_length(lengths: LengthPredictor, frontend: FrontEnd, request: InfillRequest) -> Length:
-    """What the predictor expects of the request's text, told how long the visible texts took."""
+def learned_length(lengths: Any, frontend: FrontEnd, request: InfillRequest) -> Length:
+    """What a `LengthPredictor`, or its export, expects of the request's text, told how long the visible texts took."""
     seen = request.seen_frames
     parts = symbols_of_parts(frontend, request.texts, [seen[0] > 0, True, seen[1] > 0])
     device = next(lengths.parameters()).device
