@@ -11,11 +11,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.machine import this_machine
 from benchmarks.report import Row, report
-from benchmarks.rounds import Contender, measured
+from benchmarks.rounds import Contender, add_options, measured
 from fm_audio.types import FmAudioError
 
 WORKS = ("forward", "step")
@@ -32,11 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--work", action="append", choices=WORKS, help="may be repeated (default: both)")
     precision = "bf16: autocast, as both train (default: fp32)"
     made.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help=precision)
-    made.add_argument("--threads", type=int, nargs="+", default=[2], metavar="N", help="(default: 2)")
-    made.add_argument("--rounds", type=int, default=5, metavar="N", help="after one that warms up (default: 5)")
-    made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    made.add_argument("--tiny", action="store_true", help="next to no parameters, to try this out; figures mean nothing")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write everything here too")
+    add_options(made, (2,), 5, "next to no parameters")
     return made
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -13,10 +14,21 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT
 from fm_audio.types import FmAudioError
+
+
+def add_options(made: argparse.ArgumentParser, threads: Sequence[int], rounds: int, tiny: str) -> None:
+    """What all benchmarks take: `threads` and `rounds` are the defaults, `tiny` says what is small with --tiny."""
+    usual = " ".join(map(str, threads))
+    made.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help=f"(default: {usual})")
+    made.add_argument("--rounds", type=int, default=rounds, metavar="N", help=f"after one that warms up (default: {rounds})")
+    made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    made.add_argument("--tiny", action="store_true", help=f"{tiny}, to try this out; figures mean nothing")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write everything here too")
 
 
 @dataclass(frozen=True)

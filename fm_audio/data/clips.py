@@ -18,7 +18,7 @@ from fm_audio.bandwidth import fill_above
 from fm_audio.codecs import frames_of
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.cuts import source_of, wave_of_cut
-from fm_audio.data.frozen_speech import Listener
+from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.pitch import PitchTracker
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.data.text.frontend import FrontEnd
@@ -73,7 +73,7 @@ class SpeechDataset(Dataset):
         spare: Sequence[Cut] = (),
         pitch: bool = False,
         fill_above_hz: float | None = None,
-        listener: Listener | None = None,
+        listener: FrozenListener | None = None,
         captions: bool = False,
         found: Mapping[tuple, Sequence[Cut]] | None = None,
         found_seconds: float = FOUND_SECONDS,

@@ -23,7 +23,7 @@ from fm_audio.types import FmAudioError
 
 
 @runtime_checkable
-class Listener(Protocol):
+class FrozenListener(Protocol):
     """Hears a recording as states (k channels), some 50 a second; its str says who it is."""
 
     @property

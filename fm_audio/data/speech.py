@@ -21,7 +21,7 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.clips import SpeechDataset, key_of
 from fm_audio.data.cuts import is_shar, load_cuts, source_of
 from fm_audio.data.frozen_captions import FrozenCaptions
-from fm_audio.data.frozen_speech import Listener
+from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.loader import Batches, Loader, Position, SizedLoader, position_of
 from fm_audio.data.neighbours import Neighbours
 from fm_audio.data.sampling import BucketPlan
@@ -66,7 +66,7 @@ class SpeechDataModule(lightning.LightningDataModule):
         cache: bool = True,
         pitch: bool = False,
         fill_above_hz: float | None = None,
-        listener: Listener | None = None,
+        listener: FrozenListener | None = None,
         captions: bool = False,
         retrieve: int = 0,
         retrieve_by: FrozenCaptions | None = None,

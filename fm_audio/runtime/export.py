@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fm_audio.runtime.graph import Graph, require
+from fm_audio.extras import ONNX_COMMAND, require
+from fm_audio.runtime.graph import Graph
 from fm_audio.runtime.part import Part, parts_of, require_whole
 from fm_audio.types import FmAudioError
 
@@ -45,7 +46,7 @@ def export_models(
     Raises FmAudioError for models that cannot be exported, and for a part whose file differs from torch by more than ALLOWED.
     """
     for package in PACKAGES:
-        require(package, PURPOSE)
+        require(package, PURPOSE, ONNX_COMMAND)
     parts = [part for model in models for part in _whole(model)]
     written = []
     for part in parts:
@@ -112,7 +113,7 @@ def _write(part: Part, path: Path) -> None:
 
 def _quantise(part: Part, path: Path) -> float:
     """Matrices of weights in int8, the numbers they multiply in uint8 by the range of each call. What it costs comes back."""
-    quantization = require("onnxruntime.quantization", PURPOSE)
+    quantization = require("onnxruntime.quantization", PURPOSE, ONNX_COMMAND)
     rough = path.with_suffix(".int8")
     with quiet():
         quantization.quantize_dynamic(path, rough, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True)

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
+from fm_audio.extras import ONNX_COMMAND, require
 from fm_audio.types import FmAudioError
 
-INSTALL = "pip install 'fm_audio[onnx]'"
 ERRORS_ONLY = 3  # of onnxruntime's severities
-
-
-def require(package: str, purpose: str) -> ModuleType:
-    """Import a package of the extra `onnx`. Raises FmAudioError where it is missing, saying what installs it."""
-    try:
-        return import_module(package)
-    except ImportError as e:
-        raise FmAudioError(f"{purpose} needs the package {e.name or package}; run: {INSTALL}") from e
 
 
 class Graph(nn.Module):
@@ -31,7 +21,7 @@ class Graph(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        runtime = require("onnxruntime", "an ONNX export")
+        runtime = require("onnxruntime", "an ONNX export", ONNX_COMMAND)
         if not path.is_file():
             raise FmAudioError(f"{path}: this part of the export is missing; export the model again")
         options = runtime.SessionOptions()

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from fm_audio.audio import AudioSpec
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.data.frozen_speech import Listener
+from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.arpabet import PHONES, stressless
 from fm_audio.data.text.frontend import FrontEnd
@@ -54,7 +54,7 @@ class PhoneReader(nn.Module):
         dropout: float = 0.1,
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
-        listener: Listener | None = None,
+        listener: FrozenListener | None = None,
     ) -> None:
         super().__init__()
         if listener is not None and perturb is not None:

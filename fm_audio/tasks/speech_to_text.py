@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fm_audio.audio import Audio, AudioSpec, resample
 from fm_audio.data.batches import SpeechBatch
-from fm_audio.data.frozen_speech import Listener
+from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.spelled import Spelled
 from fm_audio.encoders.firing import Firing
@@ -70,7 +70,7 @@ class SpeechToText(nn.Module):
         ctc: float = 0.0,
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
-        listener: Listener | None = None,
+        listener: FrozenListener | None = None,
     ) -> None:
         super().__init__()
         if not ctc >= 0.0:

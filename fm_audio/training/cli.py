@@ -16,7 +16,7 @@ import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from fm_audio.audio import AudioSpec
-from fm_audio.data.frozen_speech import Listener
+from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.vocabulary import Vocabulary
 from fm_audio.training.checkpoints import WholeCheckpoints
@@ -60,7 +60,7 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--frontend", type=FrontEnd | None, default=None, help="text to symbols")
         parser.add_argument("--source", type=Vocabulary | None, default=None, help="what texts are asked in")
         parser.add_argument("--target", type=Vocabulary | None, default=None, help="what texts are written in")
-        parser.add_argument("--listener", type=Listener | None, default=None, help="a frozen encoder to hear through")
+        parser.add_argument("--listener", type=FrozenListener | None, default=None, help="a frozen encoder to hear through")
         for source, targets in SHARED.items():
             for target in targets:
                 parser.link_arguments(source, target)

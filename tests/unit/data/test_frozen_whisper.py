@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fm_audio.audio import Audio
-from fm_audio.data.frozen_speech import Listener
+from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.frozen_whisper import STATES_HZ, WINDOW_SECONDS, FrozenWhisper
 from fm_audio.types import FmAudioError
 
@@ -29,7 +29,7 @@ def test_a_folder_without_a_whisper_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @installed
 def test_it_hears_fifty_states_a_second_of_any_length() -> None:
-    whisper: Listener = FrozenWhisper("whisper-tiny.en")
+    whisper: FrozenListener = FrozenWhisper("whisper-tiny.en")
     assert whisper.channels == whisper.hear(Audio(PULSES, 16_000)).shape[1] == 384
     for seconds in (0.01, 0.5, 3.21):
         states = whisper.hear(Audio(PULSES[: round(16_000 * seconds)], 16_000))

@@ -82,7 +82,7 @@ def test_what_is_not_installed_is_said(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     said = refused(["export", str(voice_folder), str(tmp_path / "out"), "--onnx"], capsys)
-    assert f"needs the package {package}; run: pip install 'fm_audio[onnx]'" in said
+    assert f"an ONNX export needs the Python package '{package}'" in said and 'pip install "fm-audio[onnx]"' in said
 
 
 def test_an_export_wears_no_adapter(exported: Path) -> None:
