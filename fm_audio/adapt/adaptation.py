@@ -42,7 +42,8 @@ from fm_audio.voices.adapter import fingerprint, write_adapter
 from fm_audio.voices.find import Entry, find
 
 STRENGTHS = (0.75, 0.5, 0.25)  # shares of what was learned that are tried beside all of it
-ALIGNED_AGAIN = (100, 200, 400, 800, 1600, 3200)  # steps after which another language is aligned by what was learned
+LETTERS_ALIGNED_AGAIN = (100, 200, 400, 800, 1600, 3200)  # steps after which another language is aligned by what was learned
+PHONES_ALIGNED_AGAIN = (400, 1600)  # the same where stand-ins gave a good alignment before anything was learned
 MOST_STEPS = 2000  # where the judges stop and nobody said how many
 ENDLESS_STEPS = 10**9  # where the clock stops
 
@@ -211,7 +212,9 @@ class Run:
         held_out = Once(self.recordings.held_out, model, self.reads, settings.batch_seconds, self.end_hz)
         watch = Watch(model, held_out, torch.device(settings.device), hear, self.ears.both, settings.patience, self.tell)
         self.loss_at_start = watch.loss()
-        again = AtSteps(ALIGNED_AGAIN, lambda: align_again([self.mine, held_out], model, self.name))
+        stands_in = isinstance(self.reads, Extended) and self.reads.stand_ins is not None
+        at_steps = PHONES_ALIGNED_AGAIN if stands_in else LETTERS_ALIGNED_AGAIN
+        again = AtSteps(at_steps, lambda: align_again([self.mine, held_out], model, self.name))
         steps = settings.steps or (MOST_STEPS if settings.minutes is None else ENDLESS_STEPS)
         self.steps = fit(
             model, batches, watch, settings.look_every, steps, work, settings.minutes, settings.rate,

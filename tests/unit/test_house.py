@@ -17,7 +17,7 @@ PACKAGE = Path(fm_audio.__file__).parent
 FLOORS = [
     {"types", "rows"},
     {"audio", "layers", "lora", "checkpoint", "folders", "tokens", "recall"},
-    {"hub", "progress", "extras", "running", "sampling_options"},
+    {"hub", "extras"},
     {"bandwidth", "harmonics", "zipformer", "codecs", "whispers"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
@@ -25,6 +25,7 @@ FLOORS = [
     {"voices"},
     {"training", "convert", "evaluation"},
     {"adapt"},
+    {"commands"},
     {"serve", "cli"},
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}

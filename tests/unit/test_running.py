@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fm_audio.running import add_running, add_threads, threads, usual_threads
+from fm_audio.commands.running import add_running, add_threads, threads, usual_threads
 from fm_audio.types import FmAudioError
 
 
@@ -62,7 +62,7 @@ def test_where_the_system_tells_nothing_every_core_counts(tmp_path: Path, monkey
 
 def test_who_asks_wins_then_the_environment_then_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    monkeypatch.setattr("fm_audio.running.usual_threads", lambda: 3)
+    monkeypatch.setattr("fm_audio.commands.running.usual_threads", lambda: 3)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with threads(None):
         assert torch.get_num_threads() == 3

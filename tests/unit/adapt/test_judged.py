@@ -38,7 +38,7 @@ class HearsOnePerson(SpeakerJudge):
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fm_audio.adapt.cli.open_ears", lambda *_: Ears(HearsTwoWords(), HearsOnePerson()))
+    monkeypatch.setattr("fm_audio.commands.adapt.open_ears", lambda *_: Ears(HearsTwoWords(), HearsOnePerson()))
     monkeypatch.setattr("fm_audio.evaluation.agreement.WORST_CHARACTERS", 9.0)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fm_audio import cli
 from fm_audio.audio import load_audio
-from fm_audio.evaluation.cli import main
+from fm_audio.commands.evaluate import main
 
 RECORDED = Path(__file__).parents[2] / "data" / "kathleen"
 PNG = b"\x89PNG\r\n\x1a\n"

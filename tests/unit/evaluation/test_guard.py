@@ -14,7 +14,8 @@ import soundfile
 import fm_audio
 from fm_audio import whispers
 from fm_audio.audio import Audio
-from fm_audio.cli import NOT_AS_ASKED, main
+from fm_audio.cli import main
+from fm_audio.commands.speaking import NOT_AS_ASKED
 from fm_audio.evaluation import acoustics, reading, recognisers, verify
 from fm_audio.evaluation import guard as guarded
 from fm_audio.evaluation.guard import Guard, redrawn_seed

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fm_audio.checkpoint import CONFIG, load_model
+from fm_audio.commands.export import PACKAGE, export_onnx
 from fm_audio.runtime.export import ALLOWED
-from fm_audio.training.export_command import PACKAGE, export_onnx
 
 SHIPPED = sorted(path.parent.name for path in PACKAGE.rglob(CONFIG))
 

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 import fm_audio
-from fm_audio.adapt.cli import merge
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.checkpoint import WEIGHTS, instantiate, load_into, load_model, save_model
 from fm_audio.cli import main
+from fm_audio.commands.adapt import merge
 from fm_audio.data.batches import JointBatch, SpeechBatch, TextBatch
 from fm_audio.evaluation import cycle, text, transcripts
 from fm_audio.flow.sampling import Sampling

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fm_audio.audio import Audio, load_audio
+from fm_audio.commands.progress import progress_bar
 from fm_audio.data.cuts import source_of, wave_of_cut
 from fm_audio.data.sound_bank import BankedSound, SoundBank, licence_of, make_bank, of_cuts
-from fm_audio.progress import progress_bar
 from fm_audio.types import FmAudioError
 
 EXAMPLES = """examples:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fm_audio.audio import require_writable
-from fm_audio.progress import progress_bar
+from fm_audio.commands.progress import progress_bar
 from fm_audio.voices.scene import read_scene
 from fm_audio.voices.scene_studio import Studio
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fm_audio.progress import progress_bar
+from fm_audio.commands.progress import progress_bar
 
 EXAMPLES = """examples:
   fm-audio voices --json

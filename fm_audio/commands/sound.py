@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fm_audio.audio import Audio, load_audio, require_writable
+from fm_audio.commands.progress import progress_bar
+from fm_audio.commands.running import add_running, add_threads, threads
+from fm_audio.commands.sampling import add_adaptive, chosen
 from fm_audio.data.sound_bank import Found, SoundBank
-from fm_audio.progress import progress_bar
-from fm_audio.running import add_running, add_threads, threads
-from fm_audio.sampling_options import add_adaptive, chosen
 from fm_audio.types import FmAudioError
 from fm_audio.voices.sounds import DEFAULT_SECONDS, NEAREST, SoundMaker, load_sounds
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fm_audio.commands.running import add_running
 from fm_audio.evaluation import clips, cloning, report
 from fm_audio.evaluation.clips import Clip, Setting
 from fm_audio.evaluation.judge import Judges, Result, hear, summarise
@@ -23,7 +24,6 @@ from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.recognisers import load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge
 from fm_audio.extras import require
-from fm_audio.running import add_running
 from fm_audio.types import FmAudioError
 
 EXAMPLE = """examples:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from fm_audio import __version__
+from fm_audio.commands.progress import progress_bar
 from fm_audio.evaluation.frontier import ADAPTIVE, LEARNED, MODES, STEPS, Frontier, Generate, Point, pareto, presets
 from fm_audio.evaluation.protocols import SHIPPED as LISTS
 from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.evaluation.report import save_json
 from fm_audio.flow.sampling import GRIDS, SOLVERS, Sampling
-from fm_audio.progress import progress_bar
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.types import FmAudioError

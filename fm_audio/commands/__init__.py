@@ -1,0 +1,1 @@
+"""The commands of `fm-audio`, a file each, with the options that several of them share."""
