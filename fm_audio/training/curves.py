@@ -55,6 +55,25 @@ def curve_of(run: Path, scalar: str) -> Curve:
     return Curve(steps, minutes, values)
 
 
+def curves_of(runs: Sequence[Path], scalars: Sequence[str]) -> dict[str, dict[str, Curve]]:
+    """scalar -> name of a run -> its curve, of the runs that have it.
+
+    Raises FmAudioError for a scalar that no run has, and for a run that has none of them.
+    """
+    found: dict[str, dict[str, Curve]] = {scalar: {} for scalar in scalars}
+    lacking: dict[tuple[str, Path], FmAudioError] = {}
+    for scalar in scalars:
+        for run in runs:
+            try:
+                found[scalar][run.name] = curve_of(run, scalar)
+            except FmAudioError as e:
+                lacking[scalar, run] = e
+    for scalar, run in lacking:
+        if not found[scalar] or not any(run.name in of for of in found.values()):
+            raise lacking[scalar, run]
+    return found
+
+
 def smoothed(values: Sequence[float], window: int) -> list[float]:
     """The mean of each value and those before it, at most `window` in all."""
     return [sum(values[max(0, i - window + 1) : i + 1]) / min(window, i + 1) for i in range(len(values))]
@@ -82,13 +101,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fm_audio.training.curves", description=str(__doc__).splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that fit logged to")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="the picture to write")
-    parser.add_argument("--scalar", nargs="+", default=list(SCALARS), metavar="NAME", help=f"default {' '.join(SCALARS)}")
+    scalars = f"default {' '.join(SCALARS)}; a run is drawn where it has one"
+    parser.add_argument("--scalar", nargs="+", default=list(SCALARS), metavar="NAME", help=scalars)
     parser.add_argument("--log", action="store_true", help="logarithmic values")
     given = parser.parse_args(argv)
     try:
         if not given.out.parent.is_dir():
             raise FmAudioError(f"{given.out}: there is no folder {given.out.parent}; make it first")
-        found = {scalar: {run.name: curve_of(run, scalar) for run in given.runs} for scalar in given.scalar}
+        found = curves_of(given.runs, given.scalar)
         draw(given.out, found, given.log)
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)

@@ -47,5 +47,17 @@ def test_what_is_not_there_is_said(run: Path, tmp_path: Path, capsys: pytest.Cap
     assert "there is no folder" in capsys.readouterr().err
 
 
+def test_a_run_is_drawn_where_it_has_a_scalar(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with SummaryWriter(str(tmp_path / "other")) as writer:
+        writer.add_scalar("train/error", 0.5, 0)
+    both = [str(run), str(tmp_path / "other"), "-o", str(tmp_path / "c.png"), "--scalar"]
+    assert main([*both, "train/loss", "train/error"]) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["run, train/loss", "other, train/error"]
+    assert main([*both, "train/loss"]) == 2  # nothing of one run would be seen
+    assert "other: has no scalar 'train/loss'" in capsys.readouterr().err
+    assert main([*both, "train/loss", "train/error", "test/loss"]) == 2
+    assert "run: has no scalar 'test/loss'" in capsys.readouterr().err
+
+
 def test_smoothing_looks_back_only() -> None:
     assert smoothed([4.0, 2.0, 0.0, 0.0], 2) == [4.0, 3.0, 1.0, 0.0]
