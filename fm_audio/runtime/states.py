@@ -21,8 +21,8 @@ class States(nn.Module):
         self.graph = graph
         self.frames_per_token: int | None = getattr(encoder, "frames_per_token", None)
 
-    def forward(self, given: Tensor, mask: Bool[Tensor, "b *n"]) -> Cond:
-        tokens, *own = self.graph.answers(given, mask)
+    def forward(self, given: Tensor, mask: Bool[Tensor, "b *n"], *more: Tensor) -> Cond:
+        tokens, *own = self.graph.answers(given, mask, *more)
         return Cond(tokens=tokens, tokens_mask=own[0] if own else mask)
 
 

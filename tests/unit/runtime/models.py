@@ -48,6 +48,10 @@ NODES = {
         text_layers=1, text_heads=2,
     ),
     "phone_reader": node("tasks.phone_reader.PhoneReader", spec=SPEC, frontend=ARPABET, width=8, layers=2, heads=2),
+    "listening_reader": node(
+        "tasks.phone_reader.PhoneReader", spec=SPEC, frontend=ARPABET, width=8, layers=2, heads=2,
+        listener=node("data.frozen_whisper.FrozenWhisper", model="whisper-tiny.en"),
+    ),
     "harmonic": HARMONIC,
     "griffin_lim": node("decoders.griffin_lim.GriffinLim", spec=SPEC, iterations=1),
     "vocos": node("decoders.vocos.Vocos", spec=SPEC, width=8, layers=1, hidden=8),
@@ -58,12 +62,14 @@ PARTS = {
     "text_to_audio": ("captions", "gist", "clips", "field"),
     "text_in_place": ("source", "field", "velocity"),
     "phone_reader": ("states", "phones"),
+    "listening_reader": ("states", "phones"),
     "harmonic": ("vocoder",),
     "griffin_lim": ("vocoder", "magnitude"),
     "vocos": ("vocoder",),
 }
 # Making a file of a network with attention takes some seconds; of these, one.
 QUICK = {("aligned_tts", "speaker"), ("aligned_tts", "pitch"), ("text_in_place", "velocity"), ("phone_reader", "phones")}
+QUICK.add(("listening_reader", "phones"))
 
 
 def made(name: str) -> nn.Module:
