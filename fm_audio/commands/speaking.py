@@ -91,7 +91,8 @@ def guard_of(args: argparse.Namespace, voice: Voice | None = None) -> Guard | No
 
     first, second = load_judges(args.judge, args.language, torch.get_num_threads())
     known = acoustics_of(voice) if voice else None
-    verifier = Verifier(first, args.language, acoustics=known, second=second, reading=shipped_reading())
+    reads = shipped_reading() if args.language == "en" else None
+    verifier = Verifier(first, args.language, acoustics=known, second=second, reading=reads)
     return Guard(verifier, args.redraws, candidates)
 
 

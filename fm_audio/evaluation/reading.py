@@ -1,11 +1,12 @@
 """Does each word sound like its phones? Evidence from a reader of phones that listens to anybody.
 
     how well a phone is read = mean over its tokens of log P(phone) − log P(likeliest phone)        (goodness of pronunciation)
+    P = softmax(logits / 2)
 
 after Witt and Young 2000, "Phone-level pronunciation scoring". The phones of the text are laid along the recording by what was
 heard, with silences where there are some, and so are those of texts with a fault (`phone_alternatives`). Unlike `acoustics`,
 which knows one speaker's mean mels, this judges strangers too, and knows nothing of how long things last.
-`recipes/phones/taught.yaml` trained the reader that ships.
+`recipes/phones/heard.yaml` trained the reader that ships; it hears through the encoder of Whisper tiny.en beside the mel.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from fm_audio.types import FmAudioError
 FOLDER = Path(__file__).with_name("phones")
 WINDOW_SECONDS = 0.3
 NEAR_FLOOR = 0.05  # in normalised log-mel
+TEMPERATURE = 2.0  # readers are surer than they are right: halved, what they say of clips they have not learned is worth more
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Reading:
         given = [mel[kept][None], *self._states(wave, kept.cpu())]
         masks = [torch.ones(1, part.shape[1], dtype=torch.bool, device=device) for part in given]
         log_p, _ = self.reader(*(part for pair in zip(given, masks, strict=True) for part in pair))
-        heard = log_p[0].double().cpu().numpy()
+        heard = (log_p[0].double() / TEMPERATURE).log_softmax(-1).cpu().numpy()
         encoded = [self.reader.frontend.encode(piece) for piece in split_sentences(text, PIECE_CHARACTERS)]
         names, words = self._words(encoded)
         states, owner = _states(words)
@@ -158,7 +160,9 @@ def _worst(
 
 @lru_cache(maxsize=1)
 def shipped_reading() -> Reading:
-    """The reader that comes with the package."""
+    """The reader that comes with the package. Raises FmAudioError where the Whisper that it listens through is not installed."""
     model = load_model(FOLDER)
     assert isinstance(model, PhoneReader)
+    if model.listener is not None:
+        model.listener.hear(Audio(np.zeros(model.spec.n_fft, np.float32), model.spec.sample_rate))
     return Reading(model)

@@ -14,7 +14,7 @@ from fm_audio.audio import Audio, load_audio
 from fm_audio.evaluation.acoustics import Acoustics, acoustics_of
 from fm_audio.evaluation.alternatives import KINDS
 from fm_audio.evaluation.doubt import ACOUSTIC, above_limit
-from fm_audio.evaluation.reading import shipped_reading
+from fm_audio.evaluation.reading import Reading
 from fm_audio.evaluation.recognisers import Heard
 from fm_audio.evaluation.verify import Verifier
 from fm_audio.types import FmAudioError
@@ -41,15 +41,16 @@ def spans(acoustics: Acoustics, audio: Audio) -> dict[str, tuple[int, int]]:
     return {w.text: (round(w.start_seconds * RATE), round(w.end_seconds * RATE)) for w in words}
 
 
-def odds(acoustics: Acoustics, audio: Audio) -> float:
+def odds(acoustics: Acoustics, shipped: Reading, audio: Audio) -> float:
     """Above those that are refused, where a recogniser wrote down what was asked for."""
-    return above_limit({**acoustics.hear(audio, SAID).values, **shipped_reading().hear(audio, SAID).values, "distance": 0.0})
+    return above_limit({**acoustics.hear(audio, SAID).values, **shipped.hear(audio, SAID).values, "distance": 0.0})
 
 
-def test_a_recording_fits_its_text(acoustics: Acoustics, audio: Audio) -> None:
+@pytest.mark.slow
+def test_a_recording_fits_its_text(acoustics: Acoustics, shipped: Reading, audio: Audio) -> None:
     heard = acoustics.hear(audio, SAID)
     assert set(heard.likeliest) == set(KINDS) and set(heard.values) == set(ACOUSTIC)
-    assert odds(acoustics, audio) < 0
+    assert odds(acoustics, shipped, audio) < 0
 
 
 def dropped(wave: np.ndarray, start: int, end: int) -> np.ndarray:
@@ -64,6 +65,7 @@ def twice(wave: np.ndarray, start: int, end: int) -> np.ndarray:
     return np.concatenate([wave[:end], wave[start:]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "word", "kind"),
     [(dropped, "evening", "missing"), (backwards, "evening", "garbled"), (twice, "twentieth", "repeated")],
@@ -73,6 +75,7 @@ def test_a_broken_word_is_found_where_it_is(
     word: str,
     kind: str,
     acoustics: Acoustics,
+    shipped: Reading,
     audio: Audio,
     spans: dict[str, tuple[int, int]],
 ) -> None:
@@ -82,13 +85,14 @@ def test_a_broken_word_is_found_where_it_is(
     found = heard.likeliest[kind]
     assert found.evidence > acoustics.hear(audio, SAID).likeliest[kind].evidence + 300
     assert found.word == word and abs(found.at_seconds - start / RATE) < 0.7
-    assert odds(acoustics, bad) > 0 > odds(acoustics, audio)
+    assert odds(acoustics, shipped, bad) > 0 > odds(acoustics, shipped, audio)
     fault = heard.fault({kind: 1.0})
     assert fault.kind == "misfit" and fault.words == (word,) and word in fault.detail
 
 
+@pytest.mark.slow
 def test_the_verdict_of_a_judge_who_hears_what_he_expects_counts_it(
-    acoustics: Acoustics, audio: Audio, spans: dict[str, tuple[int, int]]
+    acoustics: Acoustics, shipped: Reading, audio: Audio, spans: dict[str, tuple[int, int]]
 ) -> None:
     class Polite:
         settings = {"name": "polite"}
@@ -100,13 +104,14 @@ def test_the_verdict_of_a_judge_who_hears_what_he_expects_counts_it(
     without = Verifier(Polite()).judge(bad, SAID)  # type: ignore[arg-type]
     assert without.ok and "misfit: no acoustic model knows the speaker" in without.unchecked
     assert "phones: there is nobody who reads them" in without.unchecked
-    with_both = Verifier(Polite(), acoustics=acoustics, reading=shipped_reading()).judge(bad, SAID)  # type: ignore[arg-type]
+    with_both = Verifier(Polite(), acoustics=acoustics, reading=shipped).judge(bad, SAID)  # type: ignore[arg-type]
     assert [f.kind for f in with_both.faults] == ["misfit"] and not with_both.unchecked
-    as_stranger = Verifier(Polite(), reading=shipped_reading()).judge(bad, SAID)  # type: ignore[arg-type]
+    as_stranger = Verifier(Polite(), reading=shipped).judge(bad, SAID)  # type: ignore[arg-type]
     assert [f.kind for f in as_stranger.faults] == ["misfit"] and len(as_stranger.unchecked) == 1
 
 
-def test_doubts_of_words_are_the_recognisers_where_the_sound_fits(acoustics: Acoustics, audio: Audio) -> None:
+@pytest.mark.slow
+def test_doubts_of_words_are_the_recognisers_where_the_sound_fits(acoustics: Acoustics, shipped: Reading, audio: Audio) -> None:
     class Hard:
         settings = {"name": "hard of hearing"}
 
@@ -114,8 +119,8 @@ def test_doubts_of_words_are_the_recognisers_where_the_sound_fits(acoustics: Aco
             return SAID.replace("shook", "forgot")
 
     doubted = Verifier(Hard()).judge(audio, SAID)  # type: ignore[arg-type]
-    trusted = Verifier(Hard(), acoustics=acoustics, reading=shipped_reading()).judge(audio, SAID)  # type: ignore[arg-type]
-    assert odds(acoustics, audio) < 0
+    trusted = Verifier(Hard(), acoustics=acoustics, reading=shipped).judge(audio, SAID)  # type: ignore[arg-type]
+    assert odds(acoustics, shipped, audio) < 0
     assert [f.kind for f in doubted.faults] == ["garbled"] and trusted.ok and trusted.suspicions
 
 
@@ -134,9 +139,10 @@ class Weighs:
         return Heard(self.text, lambda texts: [-2.0 - self.nats * (t.rstrip(".").lower() != plain) for t in texts])
 
 
-def test_a_second_judge_is_asked_in_doubt_and_changes_it(acoustics: Acoustics, audio: Audio) -> None:
+@pytest.mark.slow
+def test_a_second_judge_is_asked_in_doubt_and_changes_it(acoustics: Acoustics, shipped: Reading, audio: Audio) -> None:
     other, certain = SAID.replace("evening", "Monday"), Weighs(SAID, 30.0)
-    known: dict[str, Any] = {"acoustics": acoustics, "reading": shipped_reading()}
+    known: dict[str, Any] = {"acoustics": acoustics, "reading": shipped}
     assert Verifier(certain, second=Weighs(SAID, 30.0), **known).judge(audio, SAID).ok
     odds = []
     for text in (other, SAID):

@@ -1,4 +1,4 @@
-"""The reader that ships hears which phones a recorded woman says, and where they are not those of the text."""
+"""The readers of phones that were trained hear which phones a recorded woman says, and where they are not those of the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from fm_audio.audio import Audio, load_audio
 from fm_audio.evaluation.doubt import READ, READ_AS
-from fm_audio.evaluation.reading import shipped_reading
+from fm_audio.evaluation.reading import Reading
 from fm_audio.types import FmAudioError
 
 SAID = "For the twentieth time that evening the two men shook hands."
@@ -22,47 +22,47 @@ def audio() -> Audio:
     return load_audio(RECORDING, RATE)
 
 
-def test_a_recording_reads_as_its_text_and_not_as_another(audio: Audio) -> None:
-    read = shipped_reading().hear(audio, SAID)
+def test_a_recording_reads_as_its_text_and_not_as_another(reading: Reading, audio: Audio) -> None:
+    read = reading.hear(audio, SAID)
     assert set(read.values) == set(READ) and all(v >= 0 for name, v in read.values.items() if name not in READ_AS)
     assert all(v < 12 for name, v in read.values.items() if name in READ_AS), "no fault is likelier by far"
     for text, word in ((SAID.replace("evening", "Monday"), "monday"), (SAID.replace("twentieth", "twelfth"), "twelfth")):
-        other = shipped_reading().hear(audio, text)
+        other = reading.hear(audio, text)
         assert other.word[1] == word and other.word[0] > read.word[0] + 0.5 and other.mean > read.mean
         fault = other.fault({"read_word": 1.0})
         assert fault.kind == "misfit" and fault.words == (word,) and "other phones" in fault.detail
 
 
-def test_silence_between_words_is_no_fault_and_other_sound_is(audio: Audio) -> None:
+def test_silence_between_words_is_no_fault_and_other_sound_is(reading: Reading, audio: Audio) -> None:
     half = len(audio.samples) // 2
     quiet = np.zeros(RATE // 2, np.float32)
     padded = Audio(np.concatenate([quiet, audio.samples, quiet]), RATE)
     again = Audio(np.concatenate([audio.samples[:half], audio.samples[half // 2 : half], audio.samples[half:]]), RATE)
-    read, with_silence, with_more = (shipped_reading().hear(a, SAID) for a in (audio, padded, again))
+    read, with_silence, with_more = (reading.hear(a, SAID) for a in (audio, padded, again))
     assert with_silence.mean < read.mean + 0.1 and with_silence.word[0] < read.word[0] + 0.5
     assert with_more.window[0] > read.window[0] + 0.5
     assert with_more.values["read_added"] > read.values["read_added"] + 10
 
 
-def test_a_word_that_was_left_out_or_said_twice_is_named(audio: Audio) -> None:
+def test_a_word_that_was_left_out_or_said_twice_is_named(reading: Reading, audio: Audio) -> None:
     for text, kind, word, what in (
         (SAID.replace("evening", "lovely evening"), "missing", "lovely", "as if it were left out"),
         ("For the twentieth time the two men shook hands.", "added", "time", "as if something were added"),
     ):
-        read = shipped_reading().hear(audio, text)
+        read = reading.hear(audio, text)
         assert max(read.likeliest, key=lambda k: read.likeliest[k][0] - 5 * (k == "garbled")) == kind
         assert read.likeliest[kind][0] > 10 and read.likeliest[kind][1] == word
         fault = read.fault({f"read_{kind}": 1.0})
         assert fault.words == (word,) and what in fault.detail
-    assert "read_missing" not in shipped_reading().hear(audio, "Unforeseeable.").values
+    assert "read_missing" not in reading.hear(audio, "Unforeseeable.").values
 
 
-def test_the_same_at_another_rate_and_what_cannot_be_read(audio: Audio) -> None:
+def test_the_same_at_another_rate_and_what_cannot_be_read(reading: Reading, audio: Audio) -> None:
     from fm_audio.audio import resample
 
     faster = Audio(resample(audio.samples, RATE, 48_000), 48_000)
-    assert shipped_reading().hear(faster, SAID).mean == pytest.approx(shipped_reading().hear(audio, SAID).mean, abs=0.05)
+    assert reading.hear(faster, SAID).mean == pytest.approx(reading.hear(audio, SAID).mean, abs=0.05)
     with pytest.raises(FmAudioError, match="do not fit"):
-        shipped_reading().hear(audio, SAID * 8)
+        reading.hear(audio, SAID * 8)
     with pytest.raises(FmAudioError, match="nothing in it"):
-        shipped_reading().hear(audio, "...")
+        reading.hear(audio, "...")
