@@ -12,7 +12,7 @@ import soundfile
 from fm_audio import cli
 from fm_audio.audio import Audio
 from fm_audio.checkpoint import instantiate, save_model
-from fm_audio.evaluation import cli as evaluation
+from fm_audio.commands import evaluate as evaluation
 from fm_audio.evaluation.cloning import likeness, speakers
 from fm_audio.evaluation.metrics import Interval, grouped_interval
 from fm_audio.types import FmAudioError
