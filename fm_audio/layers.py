@@ -162,7 +162,8 @@ class MaskedConv(nn.Module):
     def forward(self, x: Frames, mask: Mask | None) -> Float[Tensor, "b n out"]:
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0.0)
-        return along_time(self.conv, x)
+        # What bends a convolution (`fm_audio.lora`, peft) is called as one; along_time reads a plain one's weights.
+        return along_time(self.conv, x) if isinstance(self.conv, nn.Conv1d) else self.conv(x.mT).mT
 
 
 class FeedForward(nn.Module):

@@ -55,6 +55,26 @@ class LoraLinear(nn.Module):
         return y + change.view_as(y)
 
 
+class LoraConv(nn.Module):
+    """A convolution along time with adapters: down (k r in·taps), which is one too, and up (k out r), number 0 all zeros."""
+
+    def __init__(self, base: nn.Conv1d, down: Float[Tensor, "k r i"], up: Float[Tensor, "k o r"]):
+        super().__init__()
+        self.base = base
+        self.register_buffer("down", down.to(base.weight.device), persistent=False)
+        self.register_buffer("up", up.to(base.weight.device), persistent=False)
+
+    def forward(self, x: Float[Tensor, "b i n"]) -> Float[Tensor, "b o n"]:
+        y = self.base(x)
+        adapters = _ADAPTERS.get()
+        if adapters is None:
+            return y
+        adapters = of_rows(adapters, len(x))
+        taps, padding = self.base.kernel_size[0], int(self.base.padding[0])
+        seen = nn.functional.unfold(x[:, :, None], (1, taps), padding=(0, padding))  # b (in taps) n
+        return y + self.up[adapters] @ (self.down[adapters] @ seen)  # type: ignore[index]
+
+
 class GrownEmbedding(nn.Module):
     """A table of vectors with rows added at its end. The old rows are frozen; `weight` is the whole table."""
 

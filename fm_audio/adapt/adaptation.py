@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -35,7 +35,7 @@ from fm_audio.evaluation.judge import Judges, Result
 from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.folders import becoming, require_new
-from fm_audio.training.low_rank import USUAL_TARGETS, target_layers
+from fm_audio.training.low_rank import target_layers, usual_targets
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice, load
 from fm_audio.voices.adapter import fingerprint, write_adapter
@@ -57,7 +57,7 @@ class Settings:
     minutes: float | None = None
     full: bool = False
     rank: int = 16
-    targets: tuple[str, ...] = USUAL_TARGETS
+    targets: tuple[str, ...] = ()  # none: `usual_targets`
     learning_rate: float | None = None
     batch_seconds: float = 60.0
     look_every: int = 100
@@ -100,6 +100,7 @@ def adapt(
     voice = load(entry.folder / entry.name, settings.device)
     if source.voice in {*voice.speakers, *voice.model.speakers}:
         raise FmAudioError(f"--name {source.voice}: the base has a speaker of that name; choose another")
+    settings = replace(settings, targets=settings.targets or usual_targets(voice.model, settings.reads is not None))
     layers = target_layers(voice.model, settings.targets)
     if not settings.full:
         require_small(layers, settings.rank)

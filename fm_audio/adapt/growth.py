@@ -15,19 +15,19 @@ from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.lora import GrownEmbedding
 from fm_audio.tasks.aligned_tts import AlignedTTS
-from fm_audio.training.low_rank import PEFT_NAME, add_lora
+from fm_audio.training.low_rank import PEFT_NAME, Bendable, add_lora, inputs_of, outputs_of
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import Adapter
 
 MOST_MEGABYTES = 20.0
 
 
-def megabytes(layers: Mapping[str, nn.Linear], rank: int) -> float:
+def megabytes(layers: Mapping[str, Bendable], rank: int) -> float:
     """What an adapter of that rank takes on disk, less a few kilobytes."""
-    return sum(rank * (layer.in_features + layer.out_features) for layer in layers.values()) * 4 / 1e6
+    return sum(rank * (inputs_of(layer) + outputs_of(layer)) for layer in layers.values()) * 4 / 1e6
 
 
-def require_small(layers: Mapping[str, nn.Linear], rank: int) -> None:
+def require_small(layers: Mapping[str, Bendable], rank: int) -> None:
     """Refuse a rank that makes an adapter larger than `MOST_MEGABYTES`."""
     size = megabytes(layers, rank)
     if size > MOST_MEGABYTES:
@@ -97,8 +97,8 @@ def collect_bent(model: nn.Module, name: str, base: str, fingerprint: str, facts
     lora = dict(_lora_layers(model))
     scales = {float(part.scaling[PEFT_NAME]) for part in lora.values()}
     assert len(scales) == 1
-    down = {name: part.lora_A[PEFT_NAME].weight.detach().clone() for name, part in lora.items()}
-    up = {name: part.lora_B[PEFT_NAME].weight.detach().clone() for name, part in lora.items()}
+    down = {name: part.lora_A[PEFT_NAME].weight.detach().flatten(1).clone() for name, part in lora.items()}
+    up = {name: part.lora_B[PEFT_NAME].weight.detach().flatten(1).clone() for name, part in lora.items()}
     return Adapter(name, base, fingerprint, None, down, up, scales.pop(), facts=facts)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,7 +29,7 @@ from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.sound_features import features
 from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.folders import becoming, require_new
-from fm_audio.training.low_rank import add_lora, target_layers
+from fm_audio.training.low_rank import add_lora, target_layers, usual_targets
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import fingerprint, write_adapter
 from fm_audio.voices.find import SHIPPED, UNSTATED
@@ -49,6 +50,7 @@ def adapt_sounds(
             raise FmAudioError(f"{option}: is for voices; adapters of sounds go without")
     folder = sounds_folder(base)
     maker = load_sounds(folder, settings.device)
+    settings = replace(settings, targets=settings.targets or usual_targets(maker.model, language=False))
     layers = target_layers(maker.model, settings.targets)
     require_small(layers, settings.rank)
     facts = {"recorded": not source.synthetic, "licence": source.licence, "consent": settings.consent}

@@ -102,7 +102,8 @@ def parser() -> argparse.ArgumentParser:
     how = made.add_argument_group("how to learn")
     how.add_argument("--full", action="store_true", help="train all weights and write a whole voice instead of an adapter")
     how.add_argument("--rank", type=_positive, default=16, metavar="R", help="rank of the adapter (default: 16)")
-    how.add_argument("--targets", default=",".join(USUAL_TARGETS), help=f"what it bends, of {','.join(TARGETS)}")
+    targets = f"what it bends, of {','.join(TARGETS)} (default: {','.join(USUAL_TARGETS)}; for another language all of them)"
+    how.add_argument("--targets", metavar="NAMES", help=targets)
     how.add_argument("--learning-rate", type=_above_zero, help="highest (default: 0.0005, or 0.0002 with --full)")
     how.add_argument("--batch-seconds", type=_above_zero, default=60.0, metavar="S", help="speech in a batch (default: 60)")
     how.add_argument("--replay", type=Path, metavar="DIR|FILE", help="cuts of the base's own speakers, against forgetting")
@@ -129,7 +130,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         minutes=given.minutes,
         full=given.full,
         rank=given.rank,
-        targets=tuple(given.targets.split(",")),
+        targets=tuple(given.targets.split(",")) if given.targets else (),
         learning_rate=given.learning_rate,
         batch_seconds=given.batch_seconds,
         look_every=given.look_every,

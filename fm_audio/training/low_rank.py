@@ -1,22 +1,26 @@
 """Fine-tuning by low rank (Hu et al. 2021, "LoRA", through peft): which layers bend, and how they become whole again.
 
     y = W x + B A x,   W frozen, A (r in), B (out r), B = 0 at first          whole: W + B A
+
+Of a convolution x is what its taps see: A is a convolution to r channels.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from fm_audio.backbones import matcha
-from fm_audio.encoders.matcha import PostNormBlock
+from fm_audio.encoders.matcha import Durations, PostNormBlock
+from fm_audio.encoders.predictor import Predictor
 from fm_audio.layers import Attention, FeedForward, Modulation
 from fm_audio.types import FmAudioError
 
-TARGETS = ("attention", "adaln", "conditioning", "feedforward")
+TARGETS = ("attention", "adaln", "conditioning", "feedforward", "predictors")
 USUAL_TARGETS = ("attention", "adaln", "conditioning")
 # what brings conditions in, of a task or of a task within another
 CONDITIONING = re.compile(r"(?:\w+\.)*(?:text\.mean|text\.hidden|backbone\.vector|(?:ports\.\w+|port)\.into)")
@@ -25,7 +29,9 @@ INSIDE: dict[str, tuple[tuple[type[nn.Module], str], ...]] = {
     "attention": ((Attention, ".*"), (matcha.Transformer, "query_key_value|out"), (PostNormBlock, "query_key_value|out")),
     "adaln": ((Modulation, ".*"), (matcha.Residual, "time")),
     "feedforward": ((FeedForward, ".*"), (matcha.Transformer, "raised|lowered")),
+    "predictors": ((Predictor, r"convs\.\d+\.conv|out"), (Durations, r"convs\.\d+\.conv|out")),
 }
+Bendable = nn.Linear | nn.Conv1d
 PEFT_NAME = "default"  # peft's own name for an adapter that has no other
 
 
@@ -52,13 +58,14 @@ class LowRank:
                 p.requires_grad_(True)
 
 
-def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
-    """The linear layers of the kinds asked for, by name: of attention, of AdaLN modulations (or what else tells layers the time),
-    of what brings conditions in (text to frames, frames and speaker to the head), of feed-forwards."""
+def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, Bendable]:
+    """The layers of the kinds asked for, by name: of attention, of AdaLN modulations (or what else tells layers the time),
+    of what brings conditions in (text to frames, frames and speaker to the head), of feed-forwards, of what predicts durations
+    and pitch (convolutions)."""
     unknown = sorted(set(targets) - set(TARGETS))
     if unknown or not targets:
         raise FmAudioError(f"targets {','.join(targets)}: give some of {','.join(TARGETS)}")
-    found: dict[str, nn.Linear] = {}
+    found: dict[str, Bendable] = {}
     for target in targets:
         layers = dict(_layers_of(model, target))
         if not layers:
@@ -67,14 +74,32 @@ def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Line
     return found
 
 
-def _layers_of(model: nn.Module, target: str) -> Iterator[tuple[str, nn.Linear]]:
+def usual_targets(model: nn.Module, language: bool) -> tuple[str, ...]:
+    """What bends where nobody says: for another `language` everything that the model has."""
+    return tuple(t for t in TARGETS if any(_layers_of(model, t))) if language else USUAL_TARGETS
+
+
+def _layers_of(model: nn.Module, target: str) -> Iterator[tuple[str, Bendable]]:
     for name, part in model.named_modules():
         inside = [names for kind, names in INSIDE.get(target, ()) if isinstance(part, kind)]
         for inner, layer in part.named_modules() if inside else ():
-            if isinstance(layer, nn.Linear) and re.fullmatch(inside[0], inner):
+            if _can_bend(layer) and re.fullmatch(inside[0], inner):
                 yield f"{name}.{inner}", layer
         if target == "conditioning" and CONDITIONING.fullmatch(name) and isinstance(part, nn.Linear):
             yield name, part
+
+
+def _can_bend(layer: nn.Module) -> TypeGuard[Bendable]:
+    return isinstance(layer, nn.Linear) or isinstance(layer, nn.Conv1d) and layer.groups == 1
+
+
+def inputs_of(layer: Bendable) -> int:
+    """How many numbers each output is made of."""
+    return layer.weight[0].numel()
+
+
+def outputs_of(layer: Bendable) -> int:
+    return len(layer.weight)
 
 
 def add_lora(model: nn.Module, layers: Iterable[str], rank: int, seed: int) -> None:
@@ -98,6 +123,6 @@ def whole_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         if kind == "weight":
             up, down = (state[f"{name}.lora_{side}.{PEFT_NAME}.weight"] for side in "BA")
-            value = value + (up.float() @ down.float()).to(value)
+            value = value + (up.float().flatten(1) @ down.float().flatten(1)).view_as(value).to(value)
         whole[f"{name}.{kind}"] = value
     return whole

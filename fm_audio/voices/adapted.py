@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from fm_audio.data.text.extended import Moved
-from fm_audio.lora import GrownEmbedding, LoraLinear
+from fm_audio.lora import GrownEmbedding, LoraConv, LoraLinear
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import Adapter, require_fit, whole
@@ -20,7 +20,7 @@ class Wardrobe:
         self.model = model
         self.worn: dict[str, Adapter] = {}
         self._speakers, self._speaker, self._symbols = dict(model.speakers), model.speaker, model.text.embedding
-        self._layers: dict[str, nn.Linear] = {}
+        self._layers: dict[str, nn.Linear | nn.Conv1d] = {}
 
     def put_on(self, adapter: Adapter) -> None:
         """Its voice becomes one of the model's speakers. Raises FmAudioError on a name that is taken and what does not fit."""
@@ -55,7 +55,7 @@ class Wardrobe:
         model = self.model
         for name in dict.fromkeys(name for a in adapters for name in a.down):
             layer = model.get_submodule(name)
-            assert isinstance(layer, nn.Linear)
+            assert isinstance(layer, nn.Linear | nn.Conv1d)
             self._layers[name] = layer
             model.set_submodule(name, lora_layer(layer, name, adapters))
         model.speaker = _frozen(GrownEmbedding(self._speaker, torch.cat([a.speaker for a in adapters if a.speaker is not None])))  # type: ignore[assignment]
@@ -75,12 +75,14 @@ def _frozen(module: nn.Module) -> nn.Module:
     return module.requires_grad_(False).eval()
 
 
-def lora_layer(layer: nn.Linear, name: str, adapters: list[Adapter]) -> LoraLinear:
+def lora_layer(layer: nn.Linear | nn.Conv1d, name: str, adapters: list[Adapter]) -> LoraLinear | LoraConv:
     """The layer with all adapters' changes, number 0 none; ranks that differ are filled up with zeros."""
-    none_down, none_up = layer.weight.new_zeros(1, layer.in_features), layer.weight.new_zeros(1, layer.out_features)
+    outputs, inputs = layer.weight.flatten(1).shape
+    none_down, none_up = layer.weight.new_zeros(1, inputs), layer.weight.new_zeros(1, outputs)
     down = [none_down, *(a.down.get(name, none_down).to(layer.weight) for a in adapters)]
     up = [none_up, *(a.scale * a.up[name].mT.to(layer.weight) if name in a.up else none_up for a in adapters)]
-    return LoraLinear(layer, pad_sequence(down, batch_first=True), pad_sequence(up, batch_first=True).mT).eval()
+    stacked = pad_sequence(down, batch_first=True), pad_sequence(up, batch_first=True).mT
+    return (LoraLinear(layer, *stacked) if isinstance(layer, nn.Linear) else LoraConv(layer, *stacked)).eval()
 
 
 def merged(model: AlignedTTS, adapter: Adapter) -> dict[str, Tensor]:

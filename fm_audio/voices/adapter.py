@@ -1,7 +1,8 @@
 """An adapter: what makes a new voice, or new sounds, of a model that exists, in a folder of its own.
 
     config.json           {"format": 1, "kind": "adapter", "base": {"name", "fingerprint"}, "voice", "facts", "scale", "frontend"}
-    adapter.safetensors   speaker (1 g) of a voice; symbols (k w) of a new front-end; LAYER.down (r in), LAYER.up (out r)
+    adapter.safetensors   speaker (1 g) of a voice; symbols (k w) of a new front-end; LAYER.down (r in), LAYER.up (out r); of a
+                          convolution `in` counts its taps
 
 It changes layer LAYER by scale · up · down. The fingerprint is that of the base's config and weights: on others the numbers mean
 nothing, and are refused.
@@ -161,10 +162,10 @@ def require_fit(adapter: Adapter, model: AlignedTTS) -> None:
 
 def require_layers(adapter: Adapter, model: nn.Module) -> None:
     """Refuse an adapter that changes layers which the model lacks, or has in another size."""
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv1d)}
     for name, down in adapter.down.items():
         up = adapter.up[name]
-        wanted = None if name not in layers else (layers[name].out_features, layers[name].in_features)
+        wanted = None if name not in layers else tuple(layers[name].weight.flatten(1).shape)
         if wanted != (up.shape[0], down.shape[1]) or up.shape[1] != down.shape[0]:
             raise FmAudioError(
                 f"adapter {adapter.voice!r}: layer {name} of {(up.shape[0], down.shape[1])} does not fit the model's {wanted}; "
@@ -177,5 +178,5 @@ def whole(adapter: Adapter, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     made = {key: value.clone() for key, value in state.items()}
     for name, down in adapter.down.items():
         weight = made[f"{name}.weight"]
-        weight += (adapter.scale * adapter.up[name].double() @ down.double()).to(weight)
+        weight += (adapter.scale * adapter.up[name].double() @ down.double()).view_as(weight).to(weight)
     return made

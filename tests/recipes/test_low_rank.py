@@ -12,11 +12,12 @@ from torch import nn
 from fm_audio.backbones.dit import DiT
 from fm_audio.checkpoint import load_model
 from fm_audio.data.text.vocabulary import Letters
+from fm_audio.encoders.predictor import Predictor
 from fm_audio.tasks.text_requests import TextRequest
 from fm_audio.tasks.text_to_text import TextToText
-from fm_audio.training.low_rank import LowRank, target_layers, whole_weights
+from fm_audio.training.low_rank import USUAL_TARGETS, LowRank, target_layers, usual_targets, whole_weights
 from fm_audio.training.module import FlowModule
-from fm_audio.types import FmAudioError
+from fm_audio.types import FmAudioError, length_mask
 from tests.recipes.commands import ROOT, command, recipe_with
 
 
@@ -47,6 +48,34 @@ def test_nothing_moves_at_first_and_little_later() -> None:
     a, b = (m.generate(ask)[0].log_probability for m in (plain, bent))
     assert a == pytest.approx(b, abs=1e-5)
     assert whole_weights(plain.state_dict()).keys() == plain.state_dict().keys()
+
+
+def test_convolutions_of_what_predicts_bend_and_become_whole() -> None:
+    torch.manual_seed(0)
+    plain = Predictor(6, 4, hidden=8, kernel=3, dropout=0.0).eval()
+    bent = Predictor(6, 4, hidden=8, kernel=3, dropout=0.0).eval()
+    bent.load_state_dict(plain.state_dict())
+    both = nn.ModuleList([bent])
+    LowRank(rank=2, targets=["predictors"]).bend(both)
+    assert set(target_layers(nn.ModuleList([plain]), ["predictors"])) == {"0.convs.0.conv", "0.convs.1.conv", "0.out"}
+    x, speaker, mask = torch.randn(2, 7, 6), torch.randn(2, 4), length_mask(torch.tensor([7, 5]))
+    assert torch.allclose(bent(x, speaker, mask), plain(x, speaker, mask), atol=1e-6)
+    with torch.no_grad():
+        for name, p in bent.named_parameters():
+            assert p.requires_grad == (".lora_" in name)
+            if ".lora_" in name:
+                p.normal_(0, 0.3)
+    plain.load_state_dict({name.removeprefix("0."): w for name, w in whole_weights(both.state_dict()).items()})
+    said = bent(x, speaker, mask)
+    assert torch.allclose(said, plain(x, speaker, mask), atol=1e-5)
+    assert torch.allclose(said[1, :5], bent(x[1:, :5], speaker[1:], mask[1:, :5])[0], atol=1e-5), "company changes nothing"
+
+
+def test_another_language_bends_all_that_there_is() -> None:
+    text = model()  # it has no predictors of its own
+    assert usual_targets(text, language=False) == USUAL_TARGETS
+    assert usual_targets(text, language=True) == (*USUAL_TARGETS, "feedforward")
+    assert "predictors" in usual_targets(nn.ModuleList([Predictor(6, 4, 8, 3, 0.0), text]), language=True)
 
 
 def test_what_cannot_be_is_refused() -> None:

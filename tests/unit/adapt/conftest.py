@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from fm_audio.checkpoint import load_model
+from fm_audio.training.low_rank import inputs_of, outputs_of, target_layers
 from fm_audio.voices.adapter import Adapter, fingerprint, write_adapter
 
 LETTERS = {
@@ -42,9 +43,12 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_adapter(tiny_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """make_adapter("carl", rank=3, letters=True) -> its folder; random numbers on every linear layer of the tiny voice."""
+    """make_adapter("carl", rank=3, letters=True) -> its folder; random numbers on every layer of the tiny voice that can
+    bend: linear ones, and the convolutions of what predicts."""
     model: Any = load_model(tiny_voice)
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    layers |= target_layers(model, ["predictors"])
+    assert any(isinstance(layer, nn.Conv1d) for layer in layers.values())
     mark = fingerprint(tiny_voice)
 
     def make(name: str, rank: int = 2, letters: bool = False) -> Path:
@@ -58,8 +62,8 @@ def make_adapter(tiny_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             base=str(tiny_voice),
             fingerprint=mark,
             speaker=draw(1, 8),
-            down={n: draw(rank, layer.in_features) for n, layer in layers.items()},
-            up={n: draw(layer.out_features, rank) for n, layer in layers.items()},
+            down={n: draw(rank, inputs_of(layer)) for n, layer in layers.items()},
+            up={n: draw(outputs_of(layer), rank) for n, layer in layers.items()},
             scale=0.5,
             symbols=draw(31, 16) if letters else None,
             frontend=LETTERS if letters else None,

@@ -32,6 +32,7 @@ def test_every_target_finds_its_layers(base: Path) -> None:
     assert {"head.backbone.down.0.blocks.0.query_key_value", "text.blocks.0.out"} <= found["attention"]
     assert "head.backbone.middle.0.residual.time" in found["adaln"] and "text.mean" in found["conditioning"]
     assert "head.backbone.up.0.blocks.0.lowered" in found["feedforward"]
+    assert found["predictors"] == {f"text.durations.{part}" for part in ("convs.0.conv", "convs.1.conv", "out")}
     assert sum(len(names) for names in found.values()) == len(set().union(*found.values()))
 
 
