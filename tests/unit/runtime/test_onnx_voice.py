@@ -72,7 +72,7 @@ def test_to_run_an_export_onnxruntime_alone_is_enough(exported: Path, monkeypatc
         monkeypatch.setitem(sys.modules, package, None)
     assert fm_audio.load(exported).say("Hello.").seconds > 0
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(FmAudioError, match="onnxruntime; run: pip install"):
+    with pytest.raises(FmAudioError, match="needs the Python package .onnxruntime.*run: pip install"):
         fm_audio.load(exported)
 
 
