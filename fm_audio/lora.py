@@ -7,6 +7,7 @@ Who is speaking is told around a forward, not through it: layers between here an
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,45 +35,45 @@ def speaking(adapters: Int[Tensor, "b"] | None) -> Iterator[None]:
         _ADAPTERS.reset(told)
 
 
-class LoraLinear(nn.Module):
-    """A linear layer with adapters: down (k r in) and up (k out r), number 0 all zeros. A scale, if any, is in `up`."""
+class _Lora(nn.Module, ABC):
+    """A layer with adapters: down (k r in) and up (k out r), number 0 all zeros. A scale, if any, is in `up`."""
 
-    def __init__(self, base: nn.Linear, down: Float[Tensor, "k r i"], up: Float[Tensor, "k o r"]):
+    def __init__(self, base: nn.Module, down: Float[Tensor, "k r i"], up: Float[Tensor, "k o r"]):
         super().__init__()
         self.base = base
-        self.register_buffer("down", down.to(base.weight.device), persistent=False)
-        self.register_buffer("up", up.to(base.weight.device), persistent=False)
+        for name, side in (("down", down), ("up", up)):
+            self.register_buffer(name, side.to(next(base.parameters()).device), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (b n in) or (b in)."""
         y = self.base(x)
         adapters = _ADAPTERS.get()
         if adapters is None:
             return y
-        adapters = of_rows(adapters, len(x))
+        of_items = of_rows(adapters, len(x))
+        return y + self.change(x, self.down[of_items], self.up[of_items])  # type: ignore[index]
+
+    @abstractmethod
+    def change(self, x: Tensor, down: Float[Tensor, "b r i"], up: Float[Tensor, "b o r"]) -> Tensor:
+        """What is added to the answer to x, whose items each have an adapter of their own."""
+
+
+class LoraLinear(_Lora):
+    """A linear layer: x (b n in) or (b in)."""
+
+    def change(self, x: Tensor, down: Float[Tensor, "b r i"], up: Float[Tensor, "b o r"]) -> Tensor:
         rows = x if x.ndim == 3 else x[:, None]
-        change = rows @ self.down[adapters].mT @ self.up[adapters].mT  # type: ignore[index]
-        return y + change.view_as(y)
+        return (rows @ down.mT @ up.mT).view(*x.shape[:-1], -1)
 
 
-class LoraConv(nn.Module):
-    """A convolution along time with adapters: down (k r in·taps), which is one too, and up (k out r), number 0 all zeros."""
+class LoraConv(_Lora):
+    """A convolution along time: x (b in n); `down` is one too, with as many taps, (k r in·taps)."""
 
-    def __init__(self, base: nn.Conv1d, down: Float[Tensor, "k r i"], up: Float[Tensor, "k o r"]):
-        super().__init__()
-        self.base = base
-        self.register_buffer("down", down.to(base.weight.device), persistent=False)
-        self.register_buffer("up", up.to(base.weight.device), persistent=False)
+    base: nn.Conv1d
 
-    def forward(self, x: Float[Tensor, "b i n"]) -> Float[Tensor, "b o n"]:
-        y = self.base(x)
-        adapters = _ADAPTERS.get()
-        if adapters is None:
-            return y
-        adapters = of_rows(adapters, len(x))
+    def change(self, x: Tensor, down: Float[Tensor, "b r i"], up: Float[Tensor, "b o r"]) -> Tensor:
         taps, padding = self.base.kernel_size[0], int(self.base.padding[0])
         seen = nn.functional.unfold(x[:, :, None], (1, taps), padding=(0, padding))  # b (in taps) n
-        return y + self.up[adapters] @ (self.down[adapters] @ seen)  # type: ignore[index]
+        return up @ (down @ seen)
 
 
 class GrownEmbedding(nn.Module):

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from fm_audio.checkpoint import load_model
+from fm_audio.commands.writing import add_writing
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_models import folder_of
-from fm_audio.tasks.text_requests import LENGTHS, GeneratedText, TextRequest
+from fm_audio.tasks.text_requests import GeneratedText, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 
@@ -33,12 +34,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--model", required=True, metavar="NAME|DIR", help="g2p (spelling to sound), or a folder of fm-audio export"
     )
-    made.add_argument("--steps", type=int, help="solver steps (default: the model's)")
-    made.add_argument("--temperature", type=float, help="scale of the noise at the start; 0 is none (default: the model's)")
+    add_writing(made)
     made.add_argument("--guidance", type=float, help="guidance weight; 1 is off (default: 1)")
-    made.add_argument("--length", choices=LENGTHS, help="how the number of tokens is found (default: the model's)")
-    made.add_argument("--candidates", type=int, metavar="K", help="try the K likeliest lengths, keep the surest (default: 1)")
-    made.add_argument("--samples", type=int, metavar="N", help="draw N answers, keep the one nearest to all (default: 1)")
     made.add_argument("--count", type=int, metavar="N", help="texts to write freely (default: 1)")
     made.add_argument("--seed", type=int, default=0, help="of the first text; the next takes the next seed (default: 0)")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")

