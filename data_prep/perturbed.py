@@ -1,4 +1,7 @@
-"""A corpus again, in other voices and rooms: each clip faster or slower, coloured, in noise (`fm_audio.data.perturb_waves`)."""
+"""A corpus again, in other voices and rooms: each clip faster or slower, coloured, in noise (`fm_audio.data.perturb_waves`).
+
+With --damaged, moments of some copies are what nobody could have said (`fm_audio.data.damage_waves`), and each cut says which.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import numpy as np
 from data_prep.prepare import run
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
+from fm_audio.data.damage_waves import WaveDamage
 from fm_audio.data.perturb_waves import WavePerturbation
 from fm_audio.types import FmAudioError
 
@@ -23,14 +27,16 @@ EXAMPLE = "example: python -m data_prep.perturbed data/kokoro_voices/cuts.jsonl.
 SUFFIX = "x"
 
 
-def copied(cut: Cut, copy: int, audio: Path, perturbation: WavePerturbation, seed: int) -> Any:
-    """One clip perturbed, in a file of its own, its alignment as much shorter; drawn by seed, copy and the cut's name."""
+def copied(cut: Cut, copy: int, audio: Path, perturbation: WavePerturbation, damage: WaveDamage, seed: int) -> Any:
+    """One clip damaged and perturbed, in a file of its own, its alignment as much shorter; drawn by seed, copy and
+    the cut's name."""
     from lhotse import MonoCut, Recording
     from lhotse.supervision import AlignmentItem
 
     rate = cut.recording.sampling_rate
     draw = np.random.default_rng([seed, copy, *cut.id.encode()])
-    samples, speed = perturbation(wave_of_cut(cut, rate), rate, draw)
+    whole, moments = damage(wave_of_cut(cut, rate), rate, np.random.default_rng([seed, copy, 1, *cut.id.encode()]))
+    samples, speed = perturbation(whole, rate, draw)
     name = f"{cut.id}{SUFFIX}{copy}"
     path = audio / f"{name}.flac"
     Audio(samples, rate).save(path)
@@ -41,6 +47,8 @@ def copied(cut: Cut, copy: int, audio: Path, perturbation: WavePerturbation, see
         for kind, items in (supervision.alignment or {}).items()
     }
     custom = {**(supervision.custom or {}), "perturbed": round(speed, 4)}
+    if damage.share:
+        custom["damaged"] = [[round(start / speed, 4), round(end / speed, 4)] for start, end in moments]
     said = type(supervision)(
         name, name, 0.0, recording.duration, 0, supervision.text, supervision.language, supervision.speaker, None, custom,
         alignment,
@@ -57,16 +65,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("cuts", type=Path, metavar="CUTS", help="a cut manifest that data_prep wrote")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for audio, cuts.jsonl.gz and report.json")
     parser.add_argument("--copies", type=int, default=1, metavar="N", help="of each clip (1)")
+    parser.add_argument("--damaged", type=float, default=0.0, metavar="SHARE", help="of the copies to damage somewhere (0)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     if args.copies < 1:
         raise FmAudioError(f"--copies {args.copies}: give 1 or more")
+    if not 0 <= args.damaged <= 1:
+        raise FmAudioError(f"--damaged {args.damaged}: give a share of 0 to 1")
     cuts = load_cuts(args.cuts)
     audio = args.out / "audio"
     audio.mkdir(parents=True, exist_ok=True)
-    made = [copied(cut, k, audio.resolve(), WavePerturbation(), args.seed) for cut in cuts for k in range(args.copies)]
+    how = audio.resolve(), WavePerturbation(), WaveDamage(args.damaged), args.seed
+    made = [copied(cut, k, *how) for cut in cuts for k in range(args.copies)]
     CutSet.from_cuts(made).to_file(args.out / "cuts.jsonl.gz")
-    report = {"source": str(args.cuts), "copies": args.copies, "seed": args.seed, "clips": len(made)}
+    report = {"source": str(args.cuts), "copies": args.copies, "damaged": args.damaged, "seed": args.seed, "clips": len(made)}
     report["hours"] = round(sum(cut.duration for cut in made) / 3600, 4)
     (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"{args.out}: {len(made)} clips, {report['hours']} h")

@@ -36,7 +36,8 @@ FOUND_SECONDS = 5.0  # so much is seen of a clip that goes with another
 @dataclass(frozen=True)
 class SpeechClip:
     """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None; log_pitch (n,)
-    and voiced (n,) where pitch was asked for; heard float16 (k e), the states of a listener where there is one."""
+    and voiced (n,) where pitch was asked for; heard float16 (k e), the states of a listener where there is one; damaged
+    (n,) where the corpus says what is."""
 
     id: str
     text: str
@@ -47,6 +48,7 @@ class SpeechClip:
     log_pitch: Tensor | None = None
     voiced: Tensor | None = None
     heard: Tensor | None = None
+    damaged: Tensor | None = None
 
 
 def key_of(cut: Cut) -> tuple:
@@ -143,7 +145,21 @@ class SpeechDataset(Dataset):
                 heard = self.listener.hear(Audio(wave.numpy(), self.spec.sample_rate)).half()
             except FmAudioError as e:
                 return self._leave_out(cut, "unheard", str(e))
-        return SpeechClip(cut.id, supervision.text, supervision.speaker, symbols, mel, durations, log_pitch, voiced, heard)
+        damaged = self._damaged(cut, len(mel))
+        return SpeechClip(
+            cut.id, supervision.text, supervision.speaker, symbols, mel, durations, log_pitch, voiced, heard, damaged
+        )  # fmt: skip
+
+    def _damaged(self, cut: Cut, frames: int) -> Tensor | None:
+        """Frames (n,) whose middle lies in a moment that the cut calls damaged."""
+        moments = (cut.supervisions[0].custom or {}).get("damaged")
+        if moments is None:
+            return None
+        middles = (torch.arange(frames) + 0.5) * self.spec.seconds_of_frames(1)
+        damaged = torch.zeros(frames, dtype=torch.bool)
+        for start, end in moments:
+            damaged |= (middles >= start) & (middles < end)
+        return damaged
 
     def _symbols(self, cut: Cut, wave: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
         """Symbol ids and, where the cut knows its alignment, whole frames for each of them."""
@@ -213,6 +229,12 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
         states = [c.heard.float() for c in clips if c.heard is not None]
         heard = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
         heard_mask = length_mask(torch.tensor([len(s) for s in states]))
+    damaged = None
+    if any(c.damaged is not None for c in clips):
+        damaged = torch.zeros(len(clips), n, dtype=torch.bool)
+        for i, c in enumerate(clips):
+            if c.damaged is not None:
+                damaged[i, : len(c.mel)] = c.damaged
     frames = torch.tensor([len(c.mel) for c in clips])
     lengths = torch.tensor([len(c.symbols) for c in clips])
     return SpeechBatch(
@@ -229,4 +251,5 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
         voiced=voiced,
         heard=heard,
         heard_mask=heard_mask,
+        damaged=damaged,
     )

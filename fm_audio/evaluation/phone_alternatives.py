@@ -25,8 +25,8 @@ Word = Sequence[int]
 def phone_alternatives(heard: np.ndarray, words: Sequence[Word]) -> dict[str, tuple[float, int]]:
     """Of each kind of fault that could be weighed the likeliest: its evidence, and the number of the word that it befalls.
 
-    heard (k classes): log probabilities of `phone_reader.CLASSES` for each token. words: the text's phones as classes, without
-    silences, which may lie between any two words.
+    heard (k classes): log probabilities of `phone_reader.CLASSES` for each token, and of damage where a reader tells of that.
+    words: the text's phones as classes, without silences, which may lie between any two words.
     """
     heard = np.maximum(heard, LEAST_LOG_P)
     anything = np.delete(heard, SILENCE, 1).max(1)

@@ -37,6 +37,8 @@ class PhoneReader(nn.Module):
 
     `perturb` makes new voices of the clips of a batch, and `masking` takes parts away, in training only. `listener`: a frozen
     speech encoder, the same as the data's, whose states are read beside the mel; it hears recordings as they are, not perturbed.
+    `damage`: one more class, behind `CLASSES`, for what nobody could have said; the data says where that is
+    (`data_prep.perturbed --damaged`).
     """
 
     class_of: Tensor
@@ -55,6 +57,7 @@ class PhoneReader(nn.Module):
         perturb: VoicePerturbation | None = None,
         masking: SpectralMasking | None = None,
         listener: FrozenListener | None = None,
+        damage: bool = False,
     ) -> None:
         super().__init__()
         if listener is not None and perturb is not None:
@@ -64,9 +67,10 @@ class PhoneReader(nn.Module):
             raise FmAudioError(f"PhoneReader: {type(frontend).__name__} has not all of CMUdict's phones; give arpabet.Arpabet")
         self.spec, self.frontend = spec, frontend
         self.perturb, self.masking, self.listener = perturb, masking, listener
+        self.damage = damage
         beside = listener.channels if listener else 0
         self.encoder = SpeechEncoder(spec.bands, width, layers, heads, frames_per_token, kernel, dropout=dropout, beside=beside)
-        self.out = nn.Linear(width, len(CLASSES))
+        self.out = nn.Linear(width, len(CLASSES) + damage)
         classes = [CLASSES.index(stressless(s)) if s in known else SILENCE for s in frontend.symbols]
         self.register_buffer("class_of", torch.tensor(classes), persistent=False)
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
@@ -74,7 +78,8 @@ class PhoneReader(nn.Module):
     def forward(
         self, mel: Frames, mask: Mask, heard: Float[Tensor, "b s e"] | None = None, heard_mask: Bool[Tensor, "b s"] | None = None
     ) -> tuple[Float[Tensor, "b k c"], Bool[Tensor, "b k"]]:
-        """mel (b n bands), mask (b n) -> log probabilities of `CLASSES` float32, and which of the k tokens are real.
+        """mel (b n bands), mask (b n) -> log probabilities of `CLASSES` float32 (and of damage, if learned), and which of the k
+        tokens are real.
 
         heard (b s e) and their mask: what the listener heard of the same sound, where there is one."""
         if self.listener is None:
@@ -94,7 +99,7 @@ class PhoneReader(nn.Module):
         if self.training and self.masking is not None:
             mel = self.masking(mel, batch.mask, generator)
         log_p, seen = self(mel, batch.mask, batch.heard, batch.heard_mask)
-        labels = self._told(batch, log_p.shape[1])
+        labels, damaged = self._told(batch, log_p.shape[1]), self._damaged(batch, log_p.shape[1])
         counted = seen & batch.has_durations[:, None]
         if int(self.batches) >= ITSELF_AFTER or not batch.has_durations.any():
             others = (~batch.has_durations).nonzero().flatten()
@@ -104,9 +109,11 @@ class PhoneReader(nn.Module):
                 sequence, optional = self.sequence(batch.symbols[i][kept].tolist())
                 if len(sequence) - sum(optional) > k:
                     continue
-                path = optional_path(log_p_i[:k][:, sequence], optional)
+                told_by = np.where(damaged[i, :k, None].cpu().numpy(), 0.0, log_p_i[:k])  # what is damaged tells nothing
+                path = optional_path(told_by[:, sequence], optional)
                 labels[i, :k] = torch.tensor(sequence)[path].to(labels)
                 counted[i] = seen[i]
+        labels = labels.masked_fill(damaged, len(CLASSES))
         if self.training:
             self.batches.add_(1)
         each = F.nll_loss(log_p.mT, labels, reduction="none")
@@ -141,10 +148,21 @@ class PhoneReader(nn.Module):
         kept = [c for i, c in enumerate(classes) if c != SILENCE or i == 0 or classes[i - 1] != SILENCE]
         return kept, [c == SILENCE for c in kept]
 
+    def _damaged(self, batch: SpeechBatch, k: int) -> Bool[Tensor, "b k"]:
+        """Tokens whose middle is damaged; none unless that is learned."""
+        n = batch.mel.shape[1]
+        if batch.damaged is None or not self.damage:
+            return torch.zeros(len(batch), k, dtype=torch.bool, device=batch.mel.device)
+        return batch.damaged[:, self._middles(k, batch.mel.device).clamp(max=n - 1)]
+
+    def _middles(self, k: int, device: torch.device) -> Int[Tensor, "k"]:
+        """Frames in the middle of each token."""
+        p = self.encoder.frames_per_token
+        return torch.arange(k, device=device) * p + (p - 1) // 2
+
     def _told(self, batch: SpeechBatch, k: int) -> Int[Tensor, "b k"]:
         """The class at the middle of each token by the corpus's durations; silence where there are none."""
-        p = self.encoder.frames_per_token
-        middles = torch.arange(k, device=batch.mel.device) * p + (p - 1) // 2
+        middles = self._middles(k, batch.mel.device)
         ends = batch.durations_frames.cumsum(1)
         at = torch.searchsorted(ends, middles.expand(len(ends), -1).contiguous(), right=True)
         ids = batch.symbols.gather(1, at.clamp(max=batch.symbols.shape[1] - 1))

@@ -1,4 +1,8 @@
-"""`fm-audio` in a forked process: as mortal as a real one, without its seconds of imports."""
+"""`fm-audio` in a process of its own: as mortal as a real one, without its seconds of imports.
+
+Processes are forked off a server that has imported everything and done nothing, so that no thread of a test's own process
+(those of autograd, of an exporter) is ever forked.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -29,12 +35,13 @@ def recipe_with(path: Path, change: Callable[[dict[str, Any]], None], source: Pa
 def command(arguments: Sequence[str], folder: Path) -> int:
     """`fm-audio ARGUMENTS` in `folder`; its exit code, negative for a signal. What it printed is in output.txt there."""
 
-    def run() -> int:
-        from fm_audio.cli import main
+    return in_processes(partial(_command, list(arguments)), folder)[0]
 
-        return main(list(arguments))
 
-    return in_processes(run, folder)[0]
+def _command(arguments: list[str]) -> int:
+    from fm_audio.cli import main
+
+    return main(arguments)
 
 
 def steps_logged(run: Path) -> list[int]:
@@ -72,10 +79,12 @@ def commands_as_ranks(arguments: list[str], folder: Path, world_size: int) -> li
 
 
 def in_processes(job: Callable[[], int | None], folder: Path, world_size: int = 1) -> list[int]:
-    """Run `job` in `world_size` forked processes that know each other as ranks; their exit codes."""
+    """Run `job`, which pickles, in `world_size` processes that know each other as ranks; their exit codes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fm_audio.training.cli", "tests.recipes.witness"])
     port = free_port()
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_begin, args=(job, folder, rank, world_size, port)) for rank in range(world_size)]
+    environments = [dict(os.environ) | (rank_environment(r, port) if world_size > 1 else {}) for r in range(world_size)]
+    processes = [context.Process(target=_begin, args=(job, folder, rank, environments[rank])) for rank in range(world_size)]
     for process in processes:
         process.start()
     for process in processes:
@@ -87,14 +96,16 @@ def in_processes(job: Callable[[], int | None], folder: Path, world_size: int = 
     return [int(process.exitcode or 0) for process in processes]
 
 
-def _begin(job: Callable[[], int | None], folder: Path, rank: int, world_size: int, port: int) -> None:
+def _begin(job: Callable[[], int | None], folder: Path, rank: int, environment: dict[str, str]) -> None:
     handle = os.open(folder / ("output.txt" if rank == 0 else f"output{rank}.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     os.chdir(folder)
-    if world_size > 1:
-        os.environ |= rank_environment(rank, port)
+    os.environ.clear()
+    os.environ |= environment
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
     code = 1
     try:
         code = job() or 0

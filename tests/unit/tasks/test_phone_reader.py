@@ -175,3 +175,23 @@ def test_voices_are_perturbed_and_holes_made_in_training_alone() -> None:
     assert float(changing.loss(batch(True), draw)["loss"]) != float(changing.loss(batch(True), draw)["loss"])
     told = float(plain.eval().loss(batch(True))["loss"])
     assert float(changing.eval().loss(batch(True), draw)["loss"]) == pytest.approx(told, rel=1e-6)
+
+
+def test_damage_is_a_class_of_its_own_that_tells_no_alignment() -> None:
+    torch.manual_seed(0)
+    net = PhoneReader(SPEC, Arpabet(), 16, 1, 2, 2, 3, dropout=0.0, damage=True)
+    given = batch(True)
+    damaged = torch.zeros_like(given.mask)
+    damaged[0, 12:18] = True  # where "AE1" of "bat" is said
+    broken = replace(given, mel=given.mel.masked_fill(damaged[..., None], 3.0), damaged=damaged)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-2)
+    for _ in range(60):
+        losses = net.loss(broken)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+    assert float(losses["error"]) < 0.05
+    found = net.eval()(broken.mel, broken.mask)[0][0].argmax(-1)
+    assert found[6:9].tolist() == [len(CLASSES)] * 3 and len(CLASSES) not in found[:6].tolist() + found[9:18].tolist()
+    assert float(net.loss(replace(broken, has_durations=torch.zeros(2, dtype=torch.bool)))["error"]) < 0.1
+    assert float(reader().loss(broken)["loss"]) == float(reader().loss(replace(broken, damaged=None))["loss"]), "none the wiser"
