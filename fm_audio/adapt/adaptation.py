@@ -1,6 +1,6 @@
 """One adaptation, from recordings to a folder: check, begin like the nearest speaker, train while judges listen, keep the best.
 
-base ─▶ grow (speaker row, symbols) ─▶ LoRA or all weights ─▶ fit ⇄ Watch ─▶ adapter | voice, card.md, listen.html, mels.png
+base ─▶ grow (speaker row, symbols) ─▶ LoRA or all weights ─▶ fit ⇄ Watch ─▶ adapter | voice, card.md, listen.html, mels.png, held_out.txt
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fm_audio.adapt.alignment import align, align_again
 from fm_audio.adapt.batches import Endless, Once, WithReplay, replayed
 from fm_audio.adapt.card import card
 from fm_audio.adapt.ears import REFERENCES, Ears, listen, spoken
-from fm_audio.adapt.folders import CARD, MELS, PAGE, require_alone, write_voice
+from fm_audio.adapt.folders import CARD, HELD_OUT, MELS, PAGE, require_alone, write_voice
 from fm_audio.adapt.growth import bend, collect, grow, require_small, start_like, whole_state
 from fm_audio.adapt.likening import Likened
 from fm_audio.adapt.page import page
@@ -233,7 +233,7 @@ class Run:
         return listen(who, texts, sounds, cast(Judges, self.judges), self.source.language)
 
     def write(self, folder: Path, report: dict[str, Any]) -> None:
-        """Adapter or voice, page and card; `report` gets its size."""
+        """Adapter or voice, page, card and the sentences to measure it by; `report` gets its size."""
         reads, facts, settings = self.settings.reads, report["facts"], self.settings
         if settings.full:
             write_voice(folder, self.entry, whole_state(self.model), self.name, reads, facts, half=True)
@@ -252,4 +252,6 @@ class Run:
         note = "Held-out sentences: no clip with these words was trained on."
         (folder / PAGE).write_text(page(f"{self.name}, {report['what']} of {self.base_name}", note, self.texts, columns), "utf-8")
         draw_mels(folder / MELS, self.texts, columns, self.model.spec)
+        held_out = dict.fromkeys(" ".join(cut.supervisions[0].text.split()) for cut in self.recordings.held_out)
+        (folder / HELD_OUT).write_text("".join(f"{text}\n" for text in held_out), encoding="utf-8")
         (folder / CARD).write_text(card(report), encoding="utf-8")

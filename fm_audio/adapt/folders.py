@@ -13,7 +13,7 @@ from fm_audio.data.text.extended import Extended
 from fm_audio.types import FmAudioError
 from fm_audio.voices.find import SHIPPED, Entry
 
-CARD, PAGE, MELS = "card.md", "listen.html", "mels.png"
+CARD, PAGE, MELS, HELD_OUT = "card.md", "listen.html", "mels.png", "held_out.txt"
 
 
 def require_alone(base: Entry) -> None:

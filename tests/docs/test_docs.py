@@ -85,7 +85,7 @@ def test_every_command_is_in_the_docs() -> None:
 
 
 def test_ci_finds_the_test_command() -> None:
-    line = re.compile(r"^python3 -m venv .*\.venv/bin/pytest$", re.M)
+    line = re.compile(r"^python3 -m venv .*\.venv/bin/pytest -n auto --maxprocesses 8 --dist loadfile$", re.M)
     assert len(line.findall((ROOT / "README.md").read_text(encoding="utf-8"))) == 1
 
 

@@ -59,7 +59,10 @@ def test_the_loss_of_the_new_speaker_falls(carl: Path) -> None:
 
 
 def test_an_adapter_is_a_small_folder_that_says_where_it_is_from(carl: Path, tiny_voice: Path) -> None:
-    assert sorted(p.name for p in carl.iterdir()) == ["adapter.safetensors", "card.md", CONFIG, "listen.html", "mels.png"]
+    files = ["adapter.safetensors", "card.md", CONFIG, "held_out.txt", "listen.html", "mels.png"]
+    assert sorted(p.name for p in carl.iterdir()) == files
+    held_out = (carl / "held_out.txt").read_text().splitlines()
+    assert len(held_out) == 2 and all(line in (carl / "listen.html").read_text() for line in held_out)
     assert list(carl.parent.iterdir()) == [carl]
     assert sum(p.stat().st_size for p in carl.iterdir()) < 20e6
     config = json.loads((carl / CONFIG).read_text())
