@@ -1,6 +1,6 @@
 """One adaptation, from recordings to a folder: check, begin like the nearest speaker, train while judges listen, keep the best.
 
-base ─▶ grow (speaker row, symbols) ─▶ LoRA or all weights ─▶ fit ⇄ Watch ─▶ adapter | voice, card.md, listen.html, mels.png, held_out.txt
+base ─▶ grow (speaker row, symbols) ─▶ LoRA or all weights ─▶ fit ⇄ Watch ─▶ adapter | voice, card.md, listen.html, mels.png
 """
 
 from __future__ import annotations

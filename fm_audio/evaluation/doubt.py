@@ -19,7 +19,7 @@ import numpy as np
 
 ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfit")  # `acoustics.Heard.values`
 READ_AS = ("read_missing", "read_repeated", "read_added", "read_garbled")  # with a fault (`phone_alternatives`)
-READ = ("read_word", "read_phone", "read_window", "read_all", *READ_AS)  # `reading.Read.values`
+READ = ("read_word", "read_phone", "read_window", "read_all", "read_damaged", *READ_AS)  # `reading.Read.values`
 AGAIN = "again_"  # in front of what a second recogniser had to say
 _HEARD = {  # by recognisers: one that can only write, one that can weigh texts, two of those
     "written": ("distance",),

@@ -4,8 +4,9 @@
     P = softmax(logits / 2)
 
 after Witt and Young 2000, "Phone-level pronunciation scoring". The phones of the text are laid along the recording by what was
-heard, with silences where there are some, and so are those of texts with a fault (`phone_alternatives`). Unlike `acoustics`,
-which knows one speaker's mean mels, this judges strangers too, and knows nothing of how long things last.
+heard, with silences where there are some, and so are those of texts with a fault (`phone_alternatives`). A reader that has
+learned what no phone is (`data.damage_waves`) tells where nobody could have said what is heard. Unlike `acoustics`, which knows
+one speaker's mean mels, this judges strangers too, and knows nothing of how long things last.
 `recipes/phones/heard.yaml` trained the reader that ships; it hears through the encoder of Whisper tiny.en beside the mel.
 """
 
@@ -30,12 +31,14 @@ from fm_audio.evaluation.acoustics import AS_IF
 from fm_audio.evaluation.phone_alternatives import phone_alternatives
 from fm_audio.evaluation.sound import Fault
 from fm_audio.extras import WHISPER_COMMAND
-from fm_audio.tasks.phone_reader import SILENCE, PhoneReader, optional_path
+from fm_audio.tasks.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.types import FmAudioError
 
 FOLDER = Path(__file__).with_name("phones")
 WINDOW_SECONDS = 0.3
+DAMAGED_TOKENS = 3  # in a row that are damaged together
+DAMAGED = "damaged"
 NEAR_FLOOR = 0.05  # in normalised log-mel
 TEMPERATURE = 2.0  # readers are surer than they are right: halved, what they say of clips they have not learned is worth more
 
@@ -44,7 +47,7 @@ TEMPERATURE = 2.0  # readers are surer than they are right: halved, what they sa
 class Read:
     """By how many nats other phones are likelier than those of the text, 0 or more: at the worst word (mean over its phones), the
     worst phone, the worst 0.3 s (mean over its tokens) and on the average; with the words where that is. `likeliest`: evidence
-    for the likeliest fault of each kind, in nats, and its word."""
+    for the likeliest fault of each kind, in nats, and its word; of "damaged" the log odds, a mean over three tokens."""
 
     word: tuple[float, str]
     phone: tuple[float, str]
@@ -63,7 +66,7 @@ class Read:
         near = {"read_word": self.word[1], "read_phone": self.phone[1], "read_window": self.window[1]}
         near |= {f"read_{kind}": word for kind, (_, word) in self.likeliest.items()}
         worst = max(near, key=lambda name: shares.get(name, -np.inf))
-        what = AS_IF.get(worst.removeprefix("read_"), "other phones than its own")
+        what = {**AS_IF, DAMAGED: "nothing that anybody could say"}.get(worst.removeprefix("read_"), "other phones than its own")
         return Fault("misfit", f"does not sound like the text near {near[worst]!r}: {what}", (near[worst],))
 
 
@@ -92,6 +95,8 @@ class Reading:
         path = optional_path(heard[:, states], [c == SILENCE for c in states])
         likelier = heard.max(1) - heard[np.arange(len(path)), np.asarray(states)[path]]
         likeliest = {kind: (value, names[k]) for kind, (value, k) in phone_alternatives(heard, words).items()}
+        if self.reader.damage:
+            likeliest[DAMAGED] = _damaged(heard, [owner[state] for state in path], names)
         return _worst(likelier, path, states, names, owner, round(WINDOW_SECONDS / self._token_seconds), likeliest)
 
     def _states(self, wave: Tensor, kept: Tensor) -> list[Tensor]:
@@ -138,6 +143,22 @@ def _sounding(mel: Tensor, floor: float) -> Bool[Tensor, "n"]:
     return heard if heard.any() else ~heard
 
 
+def _damaged(heard: np.ndarray, owner: Sequence[int], words: Sequence[str]) -> tuple[float, str]:
+    """heard (k classes), the number of each token's word, −1 for silences: log odds of damage where they are greatest, and the
+    word there."""
+    others = np.logaddexp.reduce(heard[:, : len(CLASSES)], axis=1)
+    n = min(DAMAGED_TOKENS, len(heard))
+    odds = np.convolve(heard[:, len(CLASSES)] - others, np.ones(n) / n, mode="valid")
+    start = int(odds.argmax())
+    return float(odds[start]), words[_word_at(owner, start, n)]
+
+
+def _word_at(owner: Sequence[int], start: int, n: int) -> int:
+    """The word in the middle of some tokens, or the last one before them."""
+    inside = [w for w in owner[start : start + n] if w >= 0]
+    return inside[len(inside) // 2] if inside else max(0, *owner[: start + 1])
+
+
 def _worst(
     likelier: np.ndarray, path: np.ndarray, states: Sequence[int], words: Sequence[str], owner: Sequence[int], window: int,
     likeliest: Mapping[str, tuple[float, str]],
@@ -153,8 +174,7 @@ def _worst(
     n = min(window, len(likelier))
     sums = np.convolve(likelier, np.ones(n) / n, mode="valid")
     start = int(sums.argmax())
-    owners = [owner[s] for s in path[start : start + n] if owner[s] >= 0]
-    near = owners[len(owners) // 2] if owners else min(max(0, *(owner[s] for s in path[: start + 1])), len(words) - 1)
+    near = _word_at([owner[s] for s in path], start, n)
     return Read((means[worst_word], words[worst_word]), (phone, words[at_word]), (float(sums[start]), words[near]),
                 float(likelier.mean()), likeliest)  # fmt: skip
 
