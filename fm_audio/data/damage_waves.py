@@ -2,7 +2,7 @@
 
 A reader that has met phones alone takes anything for one of them. Shown what is none, it says so of other faults too (outlier
 exposure; Hendrycks et al. 2019). Each kind is a way in which generated speech goes wrong: played backwards, pieces in another
-order, a piece that is stuck, sound smeared to a hiss of its colour, another moment of the clip on top. Joints are faded.
+order, a piece that is stuck, sound smeared to a hiss of its colour, another moment backwards on top. Joints are faded.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from fm_audio.types import FmAudioError
+
 ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfit")  # `acoustics.Heard.values`
 READ_AS = ("read_missing", "read_repeated", "read_added", "read_garbled")  # with a fault (`phone_alternatives`)
 READ = ("read_word", "read_phone", "read_window", "read_all", "read_damaged", *READ_AS)  # `reading.Read.values`
@@ -53,7 +55,12 @@ class Doubt:
         return self.bias + float(sum(self.shares(values).values()))
 
     def shares(self, values: Mapping[str, float]) -> dict[str, float]:
-        """What each evidence adds to the log odds."""
+        """What each evidence adds to the log odds. Raises FmAudioError where evidence is missing that is always had."""
+        if lacking := [name for name in self.names if name not in values and name not in BENT]:
+            raise FmAudioError(
+                f"doubt: evidence lacks {', '.join(lacking)}; read phones with a reader that tells damage, as the one that ships "
+                "(reading.shipped_reading) does"
+            )
         rows = zip(self.names, self.means, self.scales, self.weights, strict=True)
         return {name: weight * (_plain(name, values) - mean) / scale for name, mean, scale, weight in rows}
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fm_audio.evaluation.doubt import FILE, KINDS, READ, above_limit, as_json, doubt_of, fit, kind_of, limit_for
+from fm_audio.types import FmAudioError
 
 
 @pytest.fixture
@@ -35,6 +36,13 @@ def test_evidence_that_could_not_be_had_speaks_for_the_recording(cases: tuple[li
     doubt = fit(["distance", "missing"], rows, faulty)
     without = {"distance": 0.5}
     assert doubt.log_odds(without) < doubt.log_odds({**without, "missing": 800.0})
+
+
+def test_evidence_that_is_always_had_is_asked_for() -> None:
+    values = dict.fromkeys(KINDS["weighed_stranger"], 0.0)
+    without = {name: value for name, value in values.items() if name != "read_damaged"}
+    with pytest.raises(FmAudioError, match="lacks read_damaged; read phones with a reader that tells damage"):
+        doubt_of(without).log_odds(without)
 
 
 def test_no_more_than_so_many_lie_above_the_limit() -> None:
