@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.clips import SpeechClip, SpeechDataset
-from fm_audio.data.cuts import load_cuts
 from fm_audio.data.speech import SpeechDataModule
 from fm_audio.data.text.frontend import FrontEnd
-from fm_audio.tasks.aligned_tts import AlignedTTS
-from fm_audio.types import FmAudioError
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -29,7 +25,7 @@ class Endless:
     def __init__(
         self,
         cuts: Sequence[Cut],
-        model: AlignedTTS,
+        model: Any,
         reads: FrontEnd,
         batch_seconds: float,
         seed: int,
@@ -37,8 +33,9 @@ class Endless:
     ):
         self.epoch = 0
         buckets = max(1, min(BUCKETS, int(sum(c.duration for c in cuts) / batch_seconds)))
+        pitch = getattr(model, "pitch", None) is not None  # what clones is told no pitch
         data = SpeechDataModule(
-            ["given"], [], model.spec, reads, batch_seconds, buckets=buckets, seed=seed, pitch=model.pitch is not None,
+            ["given"], [], model.spec, reads, batch_seconds, buckets=buckets, seed=seed, pitch=pitch,
             fill_above_hz=fill_above_hz,
         )  # fmt: skip
         self.loader = data.loader(cuts, True, lambda: (self.epoch, 0))
@@ -70,7 +67,7 @@ class Once(list[SpeechBatch]):
     """Every cut once, to look at."""
 
     def __init__(
-        self, cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd, batch_seconds: float, fill_above_hz: float | None = None
+        self, cuts: Sequence[Cut], model: Any, reads: FrontEnd, batch_seconds: float, fill_above_hz: float | None = None
     ):
         self._endless = Endless(cuts, model, reads, batch_seconds, 0, fill_above_hz)
         super().__init__(self._endless.loader)
@@ -79,16 +76,3 @@ class Once(list[SpeechBatch]):
         """The same clips with other durations."""
         self._endless.align_again(durations)
         self[:] = self._endless.loader
-
-
-def replayed(path: Path, model: AlignedTTS, max_seconds: float) -> list[Cut]:
-    """Cuts of speakers whom the base knows. Raises FmAudioError when there are none."""
-    place = path / "cuts.jsonl.gz" if path.is_dir() else path
-    cuts = [c for c in load_cuts(place) if len(c.supervisions) == 1 and c.supervisions[0].text and c.duration <= max_seconds]
-    known = [c for c in cuts if c.supervisions[0].speaker in model.speakers]
-    if not known:
-        named = sorted({str(c.supervisions[0].speaker) for c in cuts})
-        raise FmAudioError(
-            f"--replay {path}: its speakers {', '.join(named[:8])} are none of the base's, which are {', '.join(model.speakers)}"
-        )
-    return known

@@ -55,7 +55,7 @@ def _how(report: Mapping[str, Any]) -> str:
     return (
         f"{trained['parameters']:,} numbers trained, {rank}{replay}{trained['steps']} steps in {trained['minutes']:.1f} minutes "
         f"on {trained['device']} with {trained['threads']} threads, checks included. "
-        f"It began as the base's speaker `{trained['start']}`, with a held-out loss of {trained['loss_at_start']:.3f}. "
+        f"It began with a held-out loss of {trained['loss_at_start']:.3f}, {trained['start']}. "
         f"Kept: the weights {chosen['weights']} after step {chosen['step']}, {who}, {100 * chosen['strength']:.0f} % of the way "
         "from the base."
     )

@@ -14,7 +14,6 @@ from fm_audio.evaluation.recognisers import Recogniser, load_recogniser
 from fm_audio.evaluation.speaker import SpeakerJudge
 from fm_audio.extras import require
 from fm_audio.types import FmAudioError
-from fm_audio.voices import Voice
 
 AUTO, NOBODY = "auto", "none"
 REFERENCES = 20
@@ -69,11 +68,6 @@ def listen(label: str, texts: Sequence[str], sounds: Sequence[Audio], judges: Ju
     protocol = Protocol("held out", tuple(texts), language).judged_by(**judges.recogniser.settings)
     heard = [hear(text, Clip(sound), judges, language) for text, sound in zip(texts, sounds, strict=True)]
     return summarise(label, protocol, heard, judges)
-
-
-def spoken(voice: Voice, texts: Sequence[str], name: str, how: dict[str, Any]) -> list[Audio]:
-    """Each text said alone, text i with seed i."""
-    return [voice.say(text, seed=i, voice=name, **how) for i, text in enumerate(texts)]
 
 
 def score(result: Result) -> float:

@@ -1,4 +1,4 @@
-"""Voices made whole from a base and what it learned."""
+"""Voices, and models that clone, made whole from a base and what it learned."""
 
 from __future__ import annotations
 
@@ -8,12 +8,41 @@ from typing import Any
 
 from torch import Tensor
 
-from fm_audio.checkpoint import CONFIG, read_config, save_model
-from fm_audio.data.text.extended import Extended
+from fm_audio.adapt.reading import grown_frontend
+from fm_audio.checkpoint import CONFIG, load_model, read_config, save_model
 from fm_audio.types import FmAudioError
-from fm_audio.voices.find import SHIPPED, Entry
+from fm_audio.voices.adapted import merged
+from fm_audio.voices.adapter import Adapter, require_base
+from fm_audio.voices.cloner import KIND as CLONES
+from fm_audio.voices.cloner import cloner_folder
+from fm_audio.voices.find import SHIPPED, Entry, find
+from fm_audio.voices.reference import Reference
+from fm_audio.voices.sounds import kind_of
 
 CARD, PAGE, MELS, HELD_OUT = "card.md", "listen.html", "mels.png", "held_out.txt"
+
+
+def base_of(adapter: Adapter, given: str | None = None) -> Path:
+    """The folder of the base, which is where it was, or what is given. Raises FmAudioError for another one than that which the
+    adapter was made for, and for one of which no whole model can be made."""
+    place = given or adapter.base
+    if kind_of(place) == CLONES:
+        folder = cloner_folder(place)
+    else:
+        entry = find(place)
+        folder = entry.folder
+        require_alone(entry)
+    require_base(adapter, folder)
+    return folder
+
+
+def write_merged(folder: Path, adapter: Adapter, base: Path, half: bool) -> None:
+    """The base and the adapter as one."""
+    state = merged(load_model(base), adapter)
+    if read_config(base).get("kind") == CLONES:
+        write_cloner(folder, base, state, adapter.frontend, adapter.facts, adapter.reference, half)
+    else:
+        write_voice(folder, base, state, adapter.voice, adapter.frontend, adapter.facts, half)
 
 
 def require_alone(base: Entry) -> None:
@@ -26,25 +55,55 @@ def require_alone(base: Entry) -> None:
 
 
 def write_voice(
-    folder: Path, base: Entry, state: Mapping[str, Tensor], voice: str, reads: Mapping[str, Any] | None, facts: Any, half: bool
+    folder: Path, base: Path, state: Mapping[str, Tensor], voice: str, reads: Mapping[str, Any] | None, facts: Any, half: bool
 ) -> None:
     """A whole model folder that speaks as `voice`, whose tables have rows behind the base's: `state` is all of its weights."""
-    config = read_config(base.folder)
-    arguments = dict(config["model"]["init_args"])
-    arguments["speakers"] = [*arguments["speakers"], voice]
+    config = read_config(base)
+    speakers = [*config["model"]["init_args"]["speakers"], voice]
+    extra = {"voices": {voice: dict(facts)}, "default_voice": voice}
+    _write(folder, base, config, {"speakers": speakers}, state, reads, extra, half)
+
+
+def write_cloner(
+    folder: Path,
+    base: Path,
+    state: Mapping[str, Tensor],
+    reads: Mapping[str, Any] | None,
+    facts: Any,
+    reference: Reference | None,
+    half: bool,
+) -> None:
+    """A whole model folder that clones, from `reference` when it is given no other recording."""
+    config = read_config(base)
+    extra: dict[str, Any] = {"facts": dict(facts)}
+    if "converted_from" in config:  # what it is shown, and how it goes back, depend on it
+        extra["converted_from"] = config["converted_from"]
+    if reference is not None:
+        folder.mkdir(exist_ok=True)
+        extra["reference"] = reference.beside(folder)
+    _write(folder, base, config, {}, state, reads, extra, half)
+
+
+def _write(
+    folder: Path,
+    base: Path,
+    config: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    reads: Mapping[str, Any] | None,
+    extra: Mapping[str, Any],
+    half: bool,
+) -> None:
+    """The base's model with arguments changed, and its vocoder and sampling."""
+    arguments = {**config["model"]["init_args"], **changed}
     if reads is not None:
-        extended = f"{Extended.__module__}.{Extended.__qualname__}"
-        arguments["frontend"] = {
-            "class_path": extended, "init_args": {"base": arguments["frontend"], "added": dict(reads)}
-        }  # fmt: skip
-    extra = {
+        arguments["frontend"] = grown_frontend(arguments["frontend"], reads)
+    kept = {
         "kind": config["kind"],
-        "vocoder": reachable(config.get("vocoder"), base.folder),
-        "voices": {voice: dict(facts)},
-        "default_voice": voice,
+        "vocoder": reachable(config.get("vocoder"), base),
         "sampling": config.get("sampling", {}),
     }
-    save_model(folder, {**config["model"], "init_args": arguments}, state, extra, half)
+    save_model(folder, {**config["model"], "init_args": arguments}, state, {**kept, **extra}, half)
 
 
 def reachable(vocoder: Any, base: Path) -> Any:

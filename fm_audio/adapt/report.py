@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fm_audio.adapt.ears import figures
 from fm_audio.adapt.watch import AVERAGED, TRAINED, Seen
+from fm_audio.audio import Audio
 from fm_audio.voices.find import SHIPPED
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ def report_of(run: Run, command: str) -> dict[str, Any]:
     best, settings = run.watch.best, run.settings
     assert best is not None
     base = {"name": _base_name(run), "fingerprint": run.fingerprint}
-    facts = {"speaker": run.name, "recorded": not run.source.synthetic, "licence": run.source.licence,
+    facts = {"speaker": run.pupil.name, "recorded": not run.source.synthetic, "licence": run.source.licence,
              "consent": settings.consent, "language": run.source.language}  # fmt: skip
     training = {
         "rank": 0 if settings.full else settings.rank, "targets": list(settings.targets), "parameters": run.trained,
@@ -28,8 +30,9 @@ def report_of(run: Run, command: str) -> dict[str, Any]:
         "early": run.ears.both,
         "replay_share": settings.replay_share if settings.replay else 0.0, "learning_rate": settings.rate,
     }  # fmt: skip
+    rows = _figures(run)
     return {
-        "voice": run.name,
+        "voice": run.pupil.name,
         "what": "all weights" if settings.full else "an adapter",
         "base": base,
         "facts": facts,
@@ -42,18 +45,19 @@ def report_of(run: Run, command: str) -> dict[str, Any]:
         },  # fmt: skip
         "training": training,
         "chosen": {"step": best.step, "weights": best.kind, "strength": best.strength},
-        "figures": _figures(run),
+        "figures": rows,
         "looks": [seen.as_dict() for seen in run.watch.seen],
         "sentences": len(run.texts),
         "others": len(run.others),
         "judges": _judges(run),
         "missing": run.ears.missing,
-        "forgotten": _forgotten(run),
+        "forgotten": _forgotten(run, rows),
     }
 
 
 def _base_name(run: Run) -> str:
-    return run.entry.folder.name if run.entry.folder.parent == SHIPPED else str(run.entry.folder.resolve())
+    folder = run.pupil.folder
+    return folder.name if folder.parent == SHIPPED else str(folder.resolve())
 
 
 def _figures(run: Run) -> list[dict[str, Any]]:
@@ -63,7 +67,9 @@ def _figures(run: Run) -> list[dict[str, Any]]:
     if run.judges is not None:
         rows.append({"who": "the recordings", **figures(run.listen("recorded", run.texts, run.recorded))})
         if run.before is not None:
-            rows.append({"who": f"base voice {run.base_name}, before", **figures(run.listen("before", every, run.before))})
+            rows.append({"who": run.pupil.who_before, **figures(run.listen("before", every, run.before))})
+        if run.kept_before is not None:
+            rows.append({"who": f"{run.pupil.who_kept}, before", **figures(run.listen("kept", every, run.kept_before))})
     best = run.watch.best
     assert best is not None
     if best.strength != 1:
@@ -71,15 +77,21 @@ def _figures(run: Run) -> list[dict[str, Any]]:
     for kind in (AVERAGED, TRAINED):
         seen = next(s for s in run.watch.seen if s.step == best.step and s.kind == kind)
         rows.append(_row(run, seen, f"weights {kind}"))
-    if run.settings.full and run.base_speaks and run.judges is not None:
-        after = run.listen("after", every, run.spoken(run.base_name, every))
-        rows.append({"who": f"base voice {run.base_name}, after", **figures(after)})
+    kept = _kept(run, every)
+    if kept is not None:
+        rows.append({"who": f"{run.pupil.who_kept}, after", **figures(run.listen("after", every, kept))})
     return rows
+
+
+def _kept(run: Run, texts: Sequence[str]) -> list[Audio] | None:
+    """What somebody whom the base knew sounds like now that all weights have moved, where anybody can listen."""
+    heard = run.settings.full and run.base_speaks and run.judges is not None
+    return run.pupil.say_as_base(texts) if heard else None
 
 
 def _row(run: Run, seen: Seen, what: str) -> dict[str, Any]:
     made = {k: v for k, v in seen.as_dict().items() if k not in ("step", "weights", "strength")}
-    return {"who": f"{run.name}, {what}", **made}
+    return {"who": f"{run.pupil.name}, {what}", **made}
 
 
 def _judges(run: Run) -> str:
@@ -89,9 +101,9 @@ def _judges(run: Run) -> str:
     return " and ".join([*names, *([str(run.ears.speaker.settings["name"])] if run.ears.speaker else [])])
 
 
-def _forgotten(run: Run) -> str:
+def _forgotten(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
     if not run.settings.full:
-        return "The base's own voices lost nothing: this adapter is heard in its own voice's speech alone."
-    if run.base_speaks and run.judges is not None:
-        return "All weights moved: the last row says what the base's voice became. The base's own folder is as it was."
-    return "All weights moved; what the base's voices became was not measured. The base's own folder is as it was."
+        return "The base itself lost nothing: this adapter is heard in its own voice's speech alone."
+    if rows[-1]["who"].startswith(run.pupil.who_kept):
+        return "All weights moved: the last row says what became of what the base could. The base's own folder is as it was."
+    return "All weights moved; what became of what the base could was not measured. The base's own folder is as it was."

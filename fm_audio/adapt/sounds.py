@@ -20,7 +20,7 @@ import torch
 
 from fm_audio.adapt.adaptation import ENDLESS_STEPS, MOST_STEPS, Settings
 from fm_audio.adapt.folders import CARD, MELS, PAGE
-from fm_audio.adapt.growth import collect_bent, require_small
+from fm_audio.adapt.growth import collect, fitting_rank
 from fm_audio.adapt.page import page
 from fm_audio.adapt.recordings import Source
 from fm_audio.adapt.sound_corpus import Sounds
@@ -52,7 +52,7 @@ def adapt_sounds(
     maker = load_sounds(folder, settings.device)
     settings = replace(settings, targets=settings.targets or usual_targets(maker.model, language=False))
     layers = target_layers(maker.model, settings.targets)
-    require_small(layers, settings.rank)
+    rank = fitting_rank(layers, settings.rank)
     facts = {"recorded": not source.synthetic, "licence": source.licence, "consent": settings.consent}
     began = perf_counter()
     with becoming(out) as hidden:
@@ -62,14 +62,14 @@ def adapt_sounds(
         tell("\n".join(data.report.lines()))
         captions, recorded = data.to_hear(settings.sentences, maker.spec.sample_rate)
         before = _made(maker, captions, recorded)
-        add_lora(maker.model, list(layers), settings.rank, settings.seed)
+        add_lora(maker.model, list(layers), rank, settings.seed)
         watch = LeastLoss(maker.model, data.once(), torch.device(settings.device), patience=settings.patience, tell=tell)
         loss_before = watch.loss()
         tell(f"held-out loss before: {loss_before:.3f}")
         steps = _train(maker, data, watch, settings, work)
         after = _made(maker, captions, recorded)
         name = folder.name if folder.parent == SHIPPED else str(folder.resolve())
-        write_adapter(hidden, collect_bent(maker.model, source.voice, name, fingerprint(folder), facts))
+        write_adapter(hidden, collect(maker.model, source.voice, name, fingerprint(folder), facts))
         assert watch.best is not None
         report = {
             "name": source.voice,
@@ -78,7 +78,7 @@ def adapt_sounds(
             "command": command,
             "clips": len(data.train),
             "held_out": len(data.held_out),
-            "rank": settings.rank,
+            "rank": rank,
             "targets": list(settings.targets),
             "steps": steps,
             "minutes": round((perf_counter() - began) / 60, 2),

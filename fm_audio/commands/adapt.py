@@ -15,19 +15,15 @@ import torch
 from fm_audio.adapt.adaptation import Settings, adapt
 from fm_audio.adapt.card import UNSTATED
 from fm_audio.adapt.ears import open_ears
-from fm_audio.adapt.folders import CARD, PAGE, require_alone, write_voice
+from fm_audio.adapt.folders import CARD, PAGE, base_of, write_merged
 from fm_audio.adapt.recordings import Source
 from fm_audio.adapt.sounds import adapt_sounds
-from fm_audio.checkpoint import load_model
 from fm_audio.data.text.borrowed import BorrowedPhones
 from fm_audio.data.text.characters import ENGLISH, GERMAN
 from fm_audio.folders import becoming, require_new
-from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.training.low_rank import TARGETS, USUAL_TARGETS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.adapted import merged
-from fm_audio.voices.adapter import read_adapter, require_base
-from fm_audio.voices.find import find
+from fm_audio.voices.adapter import read_adapter
 from fm_audio.voices.sounds import KIND, kind_of
 
 ALPHABETS = {"english": ENGLISH, "german": GERMAN}
@@ -37,6 +33,8 @@ EXAMPLE = """examples:
   fm-audio adapt --data kerstin -o voices/kerstin --language de --phonemes --rank 32
   fm-audio adapt --data kerstin -o voices/kerstin --language de --alphabet german --rank 32
   fm-audio say "Hello, this is Anna." -o anna.wav --adapter voices/anna
+  fm-audio adapt --voice english_cloner --data anna_wavs -o voices/anna        a model that clones learns one person well
+  fm-audio clone "Hello, this is Anna." -o anna.wav --adapter voices/anna
   fm-audio adapt --voice made_sounds --data our_sounds -o adapters/ours       sounds, told by captions or by their files' names
   fm-audio adapt merge voices/anna -o voices/anna_whole"""
 
@@ -74,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--voice", metavar="NAME|DIR", help="the base: a shipped voice or a folder (default: the default voice)")
+    bases = "the base: a shipped voice, a model that clones or makes sounds, or a folder (default: the default voice)"
+    made.add_argument("--voice", metavar="NAME|DIR", help=bases)
     layouts = "a folder with metadata.csv, with a .txt beside each .wav, with a manifest, or Lhotse cuts"
     made.add_argument("--data", type=Path, required=True, metavar="DIR|FILE", help=layouts)
     made.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the new folder to write")
@@ -101,12 +100,13 @@ def parser() -> argparse.ArgumentParser:
     )
     how = made.add_argument_group("how to learn")
     how.add_argument("--full", action="store_true", help="train all weights and write a whole voice instead of an adapter")
-    how.add_argument("--rank", type=_positive, default=16, metavar="R", help="rank of the adapter (default: 16)")
+    how.add_argument("--rank", type=_positive, metavar="R", help="rank of the adapter (default: 16, or what makes 20 MB)")
     targets = f"what it bends, of {','.join(TARGETS)} (default: {','.join(USUAL_TARGETS)}; for another language all of them)"
     how.add_argument("--targets", metavar="NAMES", help=targets)
     how.add_argument("--learning-rate", type=_above_zero, help="highest (default: 0.0005, or 0.0002 with --full)")
     how.add_argument("--batch-seconds", type=_above_zero, default=60.0, metavar="S", help="speech in a batch (default: 60)")
-    how.add_argument("--replay", type=Path, metavar="DIR|FILE", help="cuts of the base's own speakers, against forgetting")
+    replays = "cuts of the base's own speakers, or of other people for a base that clones, against forgetting"
+    how.add_argument("--replay", type=Path, metavar="DIR|FILE", help=replays)
     how.add_argument("--replay-share", type=_share, default=0.3, metavar="P", help="of the batches (default: 0.3)")
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -160,7 +160,7 @@ def _reads(alphabet: str | None, spoken: str | None) -> dict[str, Any] | None:
 
 
 def merge(argv: Sequence[str]) -> int:
-    """A base and one adapter as a whole model folder, which speaks as the adapter does."""
+    """A base and one adapter as a whole model folder, which speaks or clones as the adapter does."""
     made = argparse.ArgumentParser(
         prog="fm-audio adapt merge", description=merge.__doc__, epilog=EXAMPLE.splitlines()[-1].strip()
     )
@@ -171,13 +171,9 @@ def merge(argv: Sequence[str]) -> int:
     given = made.parse_args(argv)
     require_new(given.output)
     adapter = read_adapter(given.adapter)
-    entry = find(given.voice or adapter.base)
-    require_base(adapter, entry.folder)
-    require_alone(entry)
-    model = load_model(entry.folder)
-    assert isinstance(model, AlignedTTS)
+    base = base_of(adapter, given.voice)
     with becoming(given.output) as hidden:
-        write_voice(hidden, entry, merged(model, adapter), adapter.voice, adapter.frontend, adapter.facts, given.half)
+        write_merged(hidden, adapter, base, given.half)
         if (given.adapter / CARD).is_file():
             (hidden / CARD).write_bytes((given.adapter / CARD).read_bytes())
     print(given.output)

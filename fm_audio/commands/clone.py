@@ -19,11 +19,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "clone",
         help=what,
         description=f"{what.capitalize()}. Use voices only of people who agreed to it.",
-        epilog='example: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." -o out.wav',
+        epilog='examples: fm-audio clone "Good morning." --reference anna.wav --reference-text "I am Anna." -o out.wav; '
+        'fm-audio clone "Good morning." --adapter voices/anna -o out.wav',
     )
     add_text(clone)
-    whose = clone.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--reference", metavar="FILE|NAME", help="1 to 20 s of one voice, or a voice of the bank")
+    whose = clone.add_mutually_exclusive_group()
+    heard = "1 to 20 s of one voice, or a voice of the bank (default: what the adapter or model keeps, where it does)"
+    whose.add_argument("--reference", metavar="FILE|NAME", help=heard)
     whose.add_argument("--voice-like", metavar="TEXT", help='the voice of the bank that is described so: "calm elderly man"')
     clone.add_argument("--reference-text", help="what the reference says, word for word; the bank knows it of its voices")
     clone.add_argument("--bank", type=Path, metavar="DIR", help="the voice bank (see fm-audio voices --help)")
@@ -40,16 +42,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _clone(args: argparse.Namespace) -> int:
     text = text_of(args)
-    from fm_audio.audio import load_audio, require_writable
+    from fm_audio.audio import require_writable
     from fm_audio.voices.bank import VoiceBank, reference_of
     from fm_audio.voices.cloner import load_cloner
+    from fm_audio.voices.reference import Reference
 
     require_writable(args.output)
-    path, said, card = reference_of(args.reference, args.reference_text, VoiceBank(args.bank), args.voice_like)
-    cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile)
+    given = args.reference is not None or args.voice_like is not None
+    asked = reference_of(args.reference, args.reference_text, VoiceBank(args.bank), args.voice_like) if given else None
+    cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile, args.adapter)
     cloner.sampling = chosen(cloner.sampling, args)
+    known, card = (cloner.reference(), None) if asked is None else (Reference(asked[0], asked[1]), asked[2])
     guard = guard_of(args)
-    reference = load_audio(path, cloner.spec.sample_rate)
+    reference, said = known.recording(cloner.spec.sample_rate), known.text
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature", "speed", "seconds", "length")}
     with progress_bar("speaking") as progress:
         start = perf_counter()
@@ -73,7 +78,8 @@ def _clone(args: argparse.Namespace) -> int:
             "seed": args.seed,
             "precision": args.precision,
             "model": cloner.name,
-            "reference": asdict(card) if card else {"file": str(path)},
+            "voice": cloner.voice,
+            "reference": asdict(card) if card else {"file": str(known.sound), "text": said},
             "length": "seconds" if args.seconds is not None else cloner.model.length_rule(args.length),
         } | ({"verification": guard.report()} if guard else {})
         print(json.dumps(report, indent=2))

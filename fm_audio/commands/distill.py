@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fm_audio.adapt.folders import reachable, require_alone, write_voice
+from fm_audio.adapt.folders import reachable
 from fm_audio.checkpoint import load_model, read_config, save_model
 from fm_audio.data.pairs import PairsDataModule
 from fm_audio.data.speech import SpeechDataModule
@@ -24,10 +24,8 @@ from fm_audio.folders import becoming, require_new
 from fm_audio.tasks.text_to_audio import RETRIEVE, TextToAudio
 from fm_audio.training.distill import OBJECTIVES, Distill
 from fm_audio.types import FmAudioError
-from fm_audio.voices.adapted import merged
 from fm_audio.voices.adapter import KIND as ADAPTER
-from fm_audio.voices.adapter import read_adapter, require_base
-from fm_audio.voices.find import find
+from fm_audio.voices.adapter import read_adapter
 
 EXAMPLES = """examples:
   fm-audio distill --teacher fm_audio/voices/english --data data/kokoro_voices/cuts.jsonl.gz -o runs/english_fast --minutes 60
@@ -85,16 +83,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def whole_teacher(folder: Path, scratch: Path) -> Path:
-    """The folder itself; of an adapter, a whole voice made of it and its base, in `scratch`."""
+    """The folder itself; of an adapter, a whole model made of it and its base, in `scratch`."""
     config = read_config(folder)
     if config.get("kind") != ADAPTER:
         return folder
     adapter = read_adapter(folder)
-    base = find(adapter.base)
-    require_base(adapter, base.folder)
-    require_alone(base)
-    model: Any = load_model(base.folder)
-    write_voice(scratch, base, merged(model, adapter), adapter.voice, adapter.frontend, adapter.facts, half=False)
+    write_merged(scratch, adapter, base_of(adapter), half=False)
     return scratch
 
 

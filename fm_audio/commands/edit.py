@@ -41,7 +41,7 @@ def _edit(args: argparse.Namespace) -> int:
 
     recording = Recording.load(args.recording)
     require_lossless(require_writable(args.output), recording)
-    cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile)
+    cloner = load_cloner(args.model, args.device, args.preset, args.precision, args.compile, args.adapter)
     cloner.sampling = chosen(cloner.sampling, args)
     editor = Editor(cloner, Aligner(load(args.aligner, args.device).model))
     how = {k: getattr(args, k) for k in ("seed", "steps", "guidance", "temperature")}

@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--voice", metavar="NAME|DIR", help="a voice by name or folder (the default voice if left out)")
     source.add_argument("--audio", type=Path, metavar="DIR|FILE.jsonl", help="judge these recordings instead of a voice")
     source.add_argument("--clone", type=Path, metavar="DIR", help="judge this infilling model, which imitates --references")
+    worn = "judge it with this adapter, which fm-audio adapt wrote; without --voice the voice it was made for"
+    made.add_argument("--adapter", type=Path, metavar="DIR", help=worn)
     made.add_argument("--references", type=Path, action="append", metavar="FILE.jsonl", help="recordings with text and speaker")
     made.add_argument("--imitate", action="append", metavar="NAME", help="speakers of the references, also mix_* (default: all)")
     made.add_argument("--among", action="append", default=[], metavar="NAME", help="more of them to tell the imitated from")
@@ -159,7 +161,7 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
     from fm_audio.voices.cloner import load_cloner
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
-    cloner = load_cloner(given.clone, precision=given.precision, compile=given.compile)
+    cloner = load_cloner(given.clone, precision=given.precision, compile=given.compile, adapter=given.adapter)
     imitated = [who for who in cast if any(fnmatchcase(who.name, pattern) for pattern in given.imitate or ["*"])]
     if len(cast) < 2:
         raise FmAudioError("--imitate: there is one speaker and nobody to tell them from; name others with --among")
@@ -175,6 +177,7 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
     ]
     source = {
         "model": cloner.name,
+        "voice": cloner.voice,
         "seed": given.seed,
         "precision": given.precision,
         "compiled": given.compile,
@@ -204,7 +207,7 @@ def _spoken(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]
     import fm_audio
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
-    voice = fm_audio.load(given.voice, precision=given.precision, compile=given.compile)
+    voice = fm_audio.load(given.voice, precision=given.precision, compile=given.compile, adapter=given.adapter)
     made = [(s, clips.speak(voice, protocol.sentences, s, given.seed, given.speaker)) for s in _settings(given)]
     takes = [Take(setting.label, spoken) for setting, spoken in made]
     source = {"voice": given.speaker or voice.name, "model": voice.model_name, "seed": given.seed}
@@ -216,6 +219,8 @@ def _recorded(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any
     """Recordings by number beside a list of sentences, or with the texts of their manifest."""
     if given.steps or given.temperature or given.guidance:
         raise FmAudioError("--audio judges recordings as they are: --steps, --temperature and --guidance need --voice")
+    if given.adapter:
+        raise FmAudioError("--audio judges recordings as they are: --adapter needs --voice or --clone")
     if given.compile or given.precision != "fp32":
         raise FmAudioError("--audio judges recordings as they are: --precision and --compile need --voice or --clone")
     if given.audio.suffix == ".jsonl":

@@ -62,7 +62,9 @@ def add_sampling(command: argparse.ArgumentParser, whose: str) -> None:
 
 def add_cloner(command: argparse.ArgumentParser) -> None:
     what = "the model that ships (default: english_cloner), or a folder of fm-audio export or fm-audio convert"
-    command.add_argument("--model", default="english_cloner", metavar="NAME|DIR", help=what)
+    command.add_argument("--model", metavar="NAME|DIR", help=what)
+    worn = "an adapter that fm-audio adapt wrote for such a model, which is found by itself"
+    command.add_argument("--adapter", type=Path, metavar="DIR", help=worn)
 
 
 def add_verify(command: argparse.ArgumentParser) -> None:

@@ -23,7 +23,8 @@ from fm_audio.evaluation.metrics import Interval, grouped_interval, timed
 from fm_audio.evaluation.speaker import SpeakerEncoder
 from fm_audio.extras import require
 from fm_audio.types import FmAudioError
-from fm_audio.voices.cloner import LONGEST_SECONDS, SHORTEST_SECONDS, Cloner
+from fm_audio.voices.cloner import Cloner
+from fm_audio.voices.reference import LONGEST_SECONDS, SHORTEST_SECONDS
 
 REFERENCE_SECONDS = 6.0  # the recording nearest to this length is the one that is imitated
 

@@ -20,7 +20,8 @@ from fm_audio.evaluation.metrics import timed
 from fm_audio.evaluation.verify import ALL_HEARD, Verdict, Verifier
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.cloner import Cloner, Draw, require_reference
+from fm_audio.voices.cloner import Cloner, Draw
+from fm_audio.voices.reference import require_reference
 from fm_audio.voices.voice import Spoken, TimedWord, Voice
 
 T = TypeVar("T")

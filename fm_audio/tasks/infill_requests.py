@@ -20,7 +20,7 @@ class InfillRequest:
     `frames` fixes the length of the answer. Otherwise `length` says by which rule it is found: "rate", the reference's rate of
     spoken symbols, or "learned", by the model's own predictor; None takes that where the model has it. `speed` divides either.
     What comes after the answer may be given too: `after` (k bands), which says `after_text`. Either side may be empty, and so may
-    `text` when `frames` are given.
+    `text` when `frames` are given. `voice` is that of an adapter, in which the answer is made; None the model as it is.
     """
 
     text: str
@@ -32,6 +32,7 @@ class InfillRequest:
     after: Float[Tensor, "k d"] | None = None
     after_text: str = ""
     length: str | None = None
+    voice: str | None = None
 
     @property
     def texts(self) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ span of `least_hidden` to 100 % of a clip is hidden; what is visible is dropped 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,6 +30,7 @@ from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw, uniforms
+from fm_audio.lora import speaking
 from fm_audio.tasks.infill_guidance import InfillGuidance, Told, WithoutBoth
 from fm_audio.tasks.infill_length import learned_length, length_loss, rate_length
 from fm_audio.tasks.infill_requests import LENGTHS, InfillRequest, symbols_of_parts
@@ -95,6 +97,9 @@ class InfillTTS(nn.Module):
         if fill == "aligned" and not voice_width:
             raise FmAudioError("InfillTTS: aligned text is read in a voice; give voice_width, for example 64")
         self.spec, self.frontend = spec, frontend
+        # Of adapters that are worn: their numbers (fm_audio.lora), and the front-ends they read with, if others.
+        self.adapters: dict[str, int] = {}
+        self.front_ends: dict[str, FrontEnd] = {}
         self.least_hidden, self.drop_visible, self.drop_all = least_hidden, drop_visible, drop_all
         symbols = len(frontend.symbols)
         self.text: LaidText | TimedText
@@ -162,20 +167,28 @@ class InfillTTS(nn.Module):
         """Normalised log-mel (frames bands) of each request's text, without what it was given; one at a time: company is none."""
         mels = []
         for done, request in enumerate(requests, 1):
-            mels.append(self._answer(request, sampling or Sampling()))
+            with self._speaking(request):
+                mels.append(self._answer(request, sampling or Sampling()))
             if progress is not None:
                 progress(done / len(requests))
         return mels
+
+    def reads(self, voice: str | None) -> FrontEnd:
+        """The front-end that texts of this adapter's voice are read with, or the model's own."""
+        return self.front_ends.get(voice or "", self.frontend)
+
+    def _speaking(self, request: InfillRequest) -> AbstractContextManager[None]:
+        return speaking(torch.tensor([self.adapters.get(request.voice or "", 0)], device=next(self.parameters()).device))
 
     def _answer(self, request: InfillRequest, sampling: Sampling) -> Tensor:
         device = next(self.parameters()).device
         before = request.reference.to(device).float()
         after = before[:0] if request.after is None else request.after.to(device).float()
-        frames = request.frames or self.length(request).frames
+        frames, reads = request.frames or self.length(request).frames, self.reads(request.voice)
         if isinstance(self.text, TimedText):
-            parts = symbols_of_parts(self.frontend, request.texts, [len(before) > 0, True, len(after) > 0])
+            parts = symbols_of_parts(reads, request.texts, [len(before) > 0, True, len(after) > 0])
         else:  # one text, as the published models read it
-            parts = [self.frontend.encode(" ".join(t for t in request.texts if t)).ids]
+            parts = [reads.encode(" ".join(t for t in request.texts if t)).ids]
         ids = [i for part in parts for i in part]
         total = len(before) + frames + len(after)
         if total < len(ids):
@@ -244,10 +257,11 @@ class InfillTTS(nn.Module):
 
         Raises FmAudioError for rules that there are not, or that this model has not learned.
         """
-        rule = self.length_rule(request.length)
+        rule, reads = self.length_rule(request.length), self.reads(request.voice)
         if rule == "rate" or self.lengths is None:
-            return rate_length(self.frontend, request, self.count_all)
-        return learned_length(self.lengths, self.frontend, request)
+            return rate_length(reads, request, self.count_all)
+        with self._speaking(request):
+            return learned_length(self.lengths, reads, request)
 
     def length_rule(self, asked: str | None) -> str:
         """The rule that is asked for, the learned one where None is asked for and the model has it."""

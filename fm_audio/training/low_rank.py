@@ -14,7 +14,9 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from fm_audio import zipformer
 from fm_audio.backbones import matcha
+from fm_audio.encoders.filler_text import ConvNeXtV2
 from fm_audio.encoders.matcha import Durations, PostNormBlock
 from fm_audio.encoders.predictor import Predictor
 from fm_audio.layers import Attention, FeedForward, Modulation
@@ -22,13 +24,21 @@ from fm_audio.types import FmAudioError
 
 TARGETS = ("attention", "adaln", "conditioning", "feedforward", "predictors")
 USUAL_TARGETS = ("attention", "adaln", "conditioning")
-# what brings conditions in, of a task or of a task within another
-CONDITIONING = re.compile(r"(?:\w+\.)*(?:text\.mean|text\.hidden|backbone\.vector|(?:ports\.\w+|port)\.into)")
-# target: in parts of which class which layers, by name (those of fm_audio.layers, then those of a converted Matcha-TTS)
+# what brings text, frames and whose voice it is in, of a task or of a task within another
+CONDITIONING = re.compile(
+    r"(?:\w+\.)*(?:text\.(?:encoder\.)?(?:mean|hidden)|text\.out|voice\.out|backbone\.vector|(?:ports\.\w+|port)\.into)"
+)
+# target: in parts of which class which layers, by name (those of our own models, of a converted Matcha-TTS, of a converted
+# ZipVoice)
 INSIDE: dict[str, tuple[tuple[type[nn.Module], str], ...]] = {
-    "attention": ((Attention, ".*"), (matcha.Transformer, "query_key_value|out"), (PostNormBlock, "query_key_value|out")),
-    "adaln": ((Modulation, ".*"), (matcha.Residual, "time")),
-    "feedforward": ((FeedForward, ".*"), (matcha.Transformer, "raised|lowered")),
+    "attention": (
+        (Attention, ".*"), (matcha.Transformer, "query_key_value|out"), (PostNormBlock, "query_key_value|out"),
+        (zipformer.AttentionWeights, "into"), (zipformer.WeightedValues, ".*"), (zipformer.Gated, ".*"),
+    ),
+    "adaln": ((Modulation, ".*"), (matcha.Residual, "time"), (zipformer.Stack, "cond")),
+    "feedforward": (
+        (FeedForward, ".*"), (ConvNeXtV2, "up|down"), (matcha.Transformer, "raised|lowered"), (zipformer.FeedForward, ".*"),
+    ),
     "predictors": ((Predictor, r"convs\.\d+\.conv|out"), (Durations, r"convs\.\d+\.conv|out")),
 }
 Bendable = nn.Linear | nn.Conv1d
@@ -75,8 +85,8 @@ def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, Bendabl
 
 
 def usual_targets(model: nn.Module, language: bool) -> tuple[str, ...]:
-    """What bends where nobody says: for another `language` everything that the model has."""
-    return tuple(t for t in TARGETS if any(_layers_of(model, t))) if language else USUAL_TARGETS
+    """What bends where nobody says: what is usual, or for another `language` everything, of what the model has."""
+    return tuple(t for t in (TARGETS if language else USUAL_TARGETS) if any(_layers_of(model, t)))
 
 
 def _layers_of(model: nn.Module, target: str) -> Iterator[tuple[str, Bendable]]:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from fm_audio.data.text.extended import Moved
 from fm_audio.lora import GrownEmbedding, LoraConv, LoraLinear
-from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.adapter import Adapter, require_fit, whole
+from fm_audio.voices.adapter import Adapter, require_fit, tables, whole
 
 
 class Wardrobe:
-    """The adapters of one model. Taking the last one off leaves the very modules that were there before the first."""
+    """The adapters of one task that speaks (`AlignedTTS`) or clones (`InfillTTS`). Taking the last one off leaves the very
+    modules that were there before the first."""
 
-    def __init__(self, model: AlignedTTS):
+    def __init__(self, model: Any):
         self.model = model
         self.worn: dict[str, Adapter] = {}
-        self._speakers, self._speaker, self._symbols = dict(model.speakers), model.speaker, model.text.embedding
+        self._speakers = dict(_speakers(model))
+        self._tables: dict[str, nn.Embedding] = {
+            name: model.get_submodule(name) for names in tables(model).values() for name in names
+        }
         self._layers: dict[str, nn.Linear | nn.Conv1d] = {}
 
     def put_on(self, adapter: Adapter) -> None:
-        """Its voice becomes one of the model's speakers. Raises FmAudioError on a name that is taken and what does not fit."""
-        if adapter.voice in self.model.speakers:
+        """Its voice becomes one of the model's. Raises FmAudioError on a name that is taken and what does not fit."""
+        if adapter.voice in self.worn or adapter.voice in self._speakers:
             raise FmAudioError(f"adapter {adapter.voice!r}: the model has a speaker of that name already; take it off first")
         self._undress()
         try:
@@ -42,11 +47,12 @@ class Wardrobe:
 
     def _undress(self) -> None:
         model = self.model
-        for name, layer in self._layers.items():
-            model.set_submodule(name, layer)
+        for name, module in (self._layers | self._tables).items():
+            model.set_submodule(name, module)
         self._layers = {}
-        model.speaker, model.text.embedding = self._speaker, self._symbols
-        model.speakers, model.adapters, model.front_ends = dict(self._speakers), {}, {}
+        model.adapters, model.front_ends = {}, {}
+        _speakers(model).clear()
+        _speakers(model).update(self._speakers)
 
     def _dress(self) -> None:
         adapters = list(self.worn.values())
@@ -58,17 +64,23 @@ class Wardrobe:
             assert isinstance(layer, nn.Linear | nn.Conv1d)
             self._layers[name] = layer
             model.set_submodule(name, lora_layer(layer, name, adapters))
-        model.speaker = _frozen(GrownEmbedding(self._speaker, torch.cat([a.speaker for a in adapters if a.speaker is not None])))  # type: ignore[assignment]
-        grown = [a.symbols for a in adapters if a.symbols is not None]
-        if grown:
-            model.text.embedding = _frozen(GrownEmbedding(self._symbols, torch.cat(grown)))  # type: ignore[assignment]
-        by = 0
+        for kind, names in tables(model).items():
+            rows = [a.rows[kind] for a in adapters if kind in a.rows]
+            if rows:
+                grown = _frozen(GrownEmbedding(self._tables[names[0]], torch.cat(rows)))
+                for name in names:
+                    model.set_submodule(name, grown)
+        symbols, by = len(model.frontend.symbols), 0
         for i, adapter in enumerate(adapters):
-            model.speakers[adapter.voice] = len(self._speakers) + i
+            _speakers(model)[adapter.voice] = len(self._speakers) + i
             model.adapters[adapter.voice] = i + 1
-            reads = adapter.front_end(model.frontend)
-            model.front_ends[adapter.voice] = Moved(reads, len(self._symbols.weight), by)
-            by += 0 if adapter.symbols is None else len(adapter.symbols)
+            model.front_ends[adapter.voice] = Moved(adapter.front_end(model.frontend), symbols, by)
+            by += len(adapter.rows.get("symbols", ()))
+
+
+def _speakers(model: Any) -> dict[str, int]:
+    """Rows of the table of speakers, by name; a task that clones has none, and what is written into it nobody reads."""
+    return getattr(model, "speakers", {})
 
 
 def _frozen(module: nn.Module) -> nn.Module:
@@ -85,13 +97,12 @@ def lora_layer(layer: nn.Linear | nn.Conv1d, name: str, adapters: list[Adapter])
     return (LoraLinear(layer, *stacked) if isinstance(layer, nn.Linear) else LoraConv(layer, *stacked)).eval()
 
 
-def merged(model: AlignedTTS, adapter: Adapter) -> dict[str, Tensor]:
+def merged(model: Any, adapter: Adapter) -> dict[str, Tensor]:
     """The state of a model that speaks as the adapter alone does: changes added into the weights, rows added to the tables."""
     require_fit(adapter, model)
-    assert adapter.speaker is not None
     state = whole(adapter, model.state_dict())
-    state["speaker.weight"] = torch.cat([state["speaker.weight"], adapter.speaker.to(state["speaker.weight"])])
-    if adapter.symbols is not None:
-        table = state["text.embedding.weight"]
-        state["text.embedding.weight"] = torch.cat([table, adapter.symbols.to(table)])
+    for kind, names in tables(model).items():
+        for name in names if kind in adapter.rows else ():
+            table = state[f"{name}.weight"]
+            state[f"{name}.weight"] = torch.cat([table, adapter.rows[kind].to(table)])
     return state

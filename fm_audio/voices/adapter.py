@@ -1,8 +1,9 @@
 """An adapter: what makes a new voice, or new sounds, of a model that exists, in a folder of its own.
 
-    config.json           {"format": 1, "kind": "adapter", "base": {"name", "fingerprint"}, "voice", "facts", "scale", "frontend"}
-    adapter.safetensors   speaker (1 g) of a voice; symbols (k w) of a new front-end; LAYER.down (r in), LAYER.up (out r); of a
-                          convolution `in` counts its taps
+    config.json           {"format": 1, "kind": "adapter", "base": {"name", "fingerprint"}, "voice", "facts", "scale", "frontend",
+                          "reference" (`fm_audio.voices.reference`), of a model that clones}
+    adapter.safetensors   LAYER.down (r in), LAYER.up (out r); of a convolution `in` counts its taps; rows for tables that grow
+                          (`TABLES`): speaker (1 g) of a voice; symbols (k w) of a new front-end, length_symbols (k e)
 
 It changes layer LAYER by scale · up · down. The fingerprint is that of the base's config and weights: on others the numbers mean
 nothing, and are refused.
@@ -24,29 +25,36 @@ from fm_audio import __version__
 from fm_audio.checkpoint import CONFIG, WEIGHTS, WEIGHTS_NODE, instantiate, read_config, read_json
 from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import FrontEnd
-from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.types import FmAudioError
+from fm_audio.voices.reference import Reference, own_reference
 
 FORMAT = 1
 KIND = "adapter"
 TENSORS = "adapter.safetensors"
+# tables that an adapter adds rows to, by what the rows are called, and where a task has them; one may have several names
+TABLES = {
+    "speaker": ("speaker",),
+    "symbols": ("text.embedding", "text.encoder.embedding"),
+    "length_symbols": ("lengths.embedding",),
+}
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """`down[layer]` (r in) and `up[layer]` (out r); `speaker` (1 g), none for sounds; `symbols` (k w) and `frontend`, the node of
-    the front-end that reads with them, where the voice reads otherwise than its base."""
+    """`down[layer]` (r in) and `up[layer]` (out r); `rows` for tables, by the names of `TABLES`; `frontend`, the node of the
+    front-end that reads with new symbols, where the voice reads otherwise than its base; `reference`, what a model that clones
+    hears unless it is given another recording."""
 
     voice: str
     base: str
     fingerprint: str
-    speaker: Tensor | None
     down: Mapping[str, Tensor]
     up: Mapping[str, Tensor]
     scale: float = 1.0
-    symbols: Tensor | None = None
+    rows: Mapping[str, Tensor] = field(default_factory=dict)
     frontend: Mapping[str, Any] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    reference: Reference | None = None
 
     def front_end(self, base: FrontEnd) -> FrontEnd:
         """What this voice reads with."""
@@ -72,11 +80,9 @@ def write_adapter(folder: Path, adapter: Adapter) -> None:
     """config.json and the tensors into a folder that exists; who calls renames it once it is whole."""
     from safetensors.torch import save_file
 
-    tensors = {} if adapter.speaker is None else {"speaker": adapter.speaker}
+    tensors = dict(adapter.rows)
     tensors |= {f"{layer}.down": value for layer, value in adapter.down.items()}
     tensors |= {f"{layer}.up": value for layer, value in adapter.up.items()}
-    if adapter.symbols is not None:
-        tensors["symbols"] = adapter.symbols
     save_file({key: value.detach().float().cpu().contiguous().clone() for key, value in tensors.items()}, folder / TENSORS)
     config = {
         "format": FORMAT,
@@ -88,6 +94,8 @@ def write_adapter(folder: Path, adapter: Adapter) -> None:
         "scale": adapter.scale,
         "frontend": adapter.frontend,
     }
+    if adapter.reference is not None:
+        config["reference"] = adapter.reference.beside(folder)
     (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -104,19 +112,20 @@ def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
         raise FmAudioError(f"{folder / TENSORS}: missing, truncated or not safetensors ({e}); fetch the adapter again") from e
     down = {key.removesuffix(".down"): value for key, value in tensors.items() if key.endswith(".down")}
     up = {key.removesuffix(".up"): value for key, value in tensors.items() if key.endswith(".up")}
-    if set(down) != set(up) or not (down or "speaker" in tensors):
+    rows = {name: tensors[name] for name in TABLES if name in tensors}
+    if set(down) != set(up) or not (down or rows):
         raise FmAudioError(f"{folder / TENSORS}: holds nothing, or half a layer; fetch the adapter again")
     return Adapter(
         voice=config["voice"],
         base=config["base"]["name"],
         fingerprint=config["base"]["fingerprint"],
-        speaker=tensors.get("speaker"),
         down=down,
         up=up,
         scale=float(config.get("scale", 1.0)),
-        symbols=tensors.get("symbols"),
+        rows=rows,
         frontend=config.get("frontend"),
         facts=config.get("facts", {}),
+        reference=own_reference(folder, config),
     )
 
 
@@ -145,17 +154,28 @@ def require_base(adapter: Adapter, folder: Path) -> None:
         )
 
 
-def require_fit(adapter: Adapter, model: AlignedTTS) -> None:
-    """Refuse an adapter whose tensors have no place in the model, before anything is changed."""
-    if adapter.speaker is None:
+def tables(model: nn.Module) -> dict[str, list[str]]:
+    """The tables of a task that may grow, by the names of `TABLES`: every name of each."""
+    known = dict(model.named_modules(remove_duplicate=False))
+    return {kind: found for kind, names in TABLES.items() if (found := [name for name in names if name in known])}
+
+
+def require_fit(adapter: Adapter, model: Any) -> None:
+    """Refuse an adapter whose tensors have no place in a task that speaks or clones, before anything is changed."""
+    reads, there = adapter.front_end(model.frontend), tables(model)
+    if "speaker" in there and "speaker" not in adapter.rows:
         raise FmAudioError(f"adapter {adapter.voice!r}: has no speaker, so it is no voice; is it one for fm-audio sound?")
-    new = adapter.front_end(model.frontend)
-    rows = (len(new.new_symbols), model.text.embedding.embedding_dim) if isinstance(new, Extended) else None
-    shapes = (tuple(adapter.speaker.shape), None if adapter.symbols is None else tuple(adapter.symbols.shape))
-    if shapes != ((1, model.speaker.embedding_dim), rows):
+    added = len(reads.new_symbols) if isinstance(reads, Extended) else 0
+    wanted = {
+        kind: (1 if kind == "speaker" else added, model.get_submodule(names[0]).embedding_dim)
+        for kind, names in there.items()
+        if kind == "speaker" or isinstance(reads, Extended)
+    }
+    given = {kind: tuple(rows.shape) for kind, rows in adapter.rows.items()}
+    if given != wanted:
         raise FmAudioError(
-            f"adapter {adapter.voice!r}: its speaker and symbols {shapes} do not fit the model's "
-            f"{((1, model.speaker.embedding_dim), rows)}; fetch the adapter again"
+            f"adapter {adapter.voice!r}: its rows {given} do not fit the model's tables, which take {wanted}; "
+            "fetch the adapter again"
         )
     require_layers(adapter, model)
 

@@ -21,8 +21,8 @@ from fm_audio.audio import Audio, load_audio
 from fm_audio.checkpoint import read_json
 from fm_audio.data.neighbours import Neighbours
 from fm_audio.types import FmAudioError
-from fm_audio.voices.cloner import require_reference
 from fm_audio.voices.recording import Recording
+from fm_audio.voices.reference import require_reference
 
 FORMAT = 1
 CARD, RECORDING = "card.json", "recording"

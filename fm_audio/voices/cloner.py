@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,27 +13,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fm_audio.audio import Audio, AudioSpec, resample
+from fm_audio.audio import Audio, AudioSpec
 from fm_audio.bandwidth import fill_above, spectrum_end_hz
 from fm_audio.checkpoint import CONFIG, load_model, read_config
-from fm_audio.data.text.frontend import Break, split_markup
+from fm_audio.data.text.frontend import Break, FrontEnd, split_markup
 from fm_audio.data.text.sentences import split_sentences
 from fm_audio.encoders.length import Length
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
+from fm_audio.voices.adapted import Wardrobe
+from fm_audio.voices.adapter import read_adapter, require_base
 from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
 from fm_audio.voices.presets import sampling_of
+from fm_audio.voices.reference import Reference, loud_enough, own_reference, require_pace, require_reference
 
 KIND = "infill_tts"
 SHIPPED_CLONER = "english_cloner"  # what the command line takes too
-SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 20.0
-SYMBOLS_HZ = (0.5, 25.0)  # of a reference, pauses included: letters or phones of the slowest and the fastest speaker
 SPAN_SECONDS = 22.0  # reference and answer together, about what models are trained on (F5-TTS)
 FADE_SECONDS = 0.15
-LOUDNESS = 0.1  # root mean square that quieter references are raised to, as in F5-TTS and ZipVoice; the answer is lowered again
-SILENT_PEAK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,65 @@ class Cloner:
     """An `InfillTTS` with its vocoder. `load_cloner` makes one.
 
     `fills_bands` says whether upper bands that a recording lacks are filled before the model sees it (`fm_audio.bandwidth`).
-    Models that were converted see what those who published them show them.
+    Models that were converted see what those who published them show them. `references` are what the model's voices hear
+    unless they are given another recording: that of the model itself, under its own `name`, and those of adapters. `voice`
+    is the one that answers unless another is asked for. `folder` is where the model came from; adapters are held against it.
     """
 
-    def __init__(self, name: str, model: InfillTTS, vocoder: Any, sampling: Sampling, fills_bands: bool = True):
+    def __init__(
+        self,
+        name: str,
+        model: InfillTTS,
+        vocoder: Any,
+        sampling: Sampling,
+        fills_bands: bool = True,
+        folder: Path | None = None,
+        references: Mapping[str, Reference] | None = None,
+    ):
         self.name, self.model, self.vocoder, self.sampling, self.fills_bands = name, model, vocoder, sampling, fills_bands
+        self.folder, self.references, self.voice = folder, dict(references or {}), name
+        self.wardrobe = Wardrobe(model)
 
     @property
     def spec(self) -> AudioSpec:
         return self.model.spec
 
+    @property
+    def voices(self) -> list[str]:
+        """The model as it is, under its own name, the adapters that are on, and whoever else has a reference of their own."""
+        return list(dict.fromkeys([self.name, *self.references, *self.wardrobe.worn]))
+
+    def add_adapter(self, folder: str | os.PathLike[str]) -> str:
+        """One more voice, from a folder that `fm-audio adapt` wrote; its name comes back and may be given as `voice` from now on.
+
+        The model's own answers stay exactly as they are. Raises FmAudioError on an adapter that was made for other weights and on
+        a name that is taken.
+        """
+        adapter = read_adapter(folder)
+        if self.folder is not None:
+            require_base(adapter, self.folder)
+        if adapter.voice in self.voices:
+            raise FmAudioError(
+                f"adapter {folder}: there is a voice {adapter.voice!r} already; remove it, or choose another --name"
+            )
+        self.wardrobe.put_on(adapter)
+        if adapter.reference is not None:
+            self.references[adapter.voice] = adapter.reference
+        return adapter.voice
+
+    def remove_adapter(self, name: str) -> None:
+        """Take a voice that came as an adapter away again. Raises FmAudioError when there is none of that name."""
+        self.wardrobe.take_off(name)
+        self.references.pop(name, None)
+        if self.voice == name:
+            self.voice = self.name
+
     @torch.inference_mode()
     def say(
         self,
         text: str,
-        reference: Audio,
-        reference_text: str,
+        reference: Audio | None = None,
+        reference_text: str = "",
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
@@ -91,22 +133,29 @@ class Cloner:
         progress: Callable[[float], None] | None = None,
         keep: Keep | None = None,
         length: str | None = None,
+        voice: str | None = None,
     ) -> Audio:
-        """Text of any length in the reference's voice. `reference_text` is what the reference says, word for word.
+        """Text of any length in the reference's voice. `reference_text` is what the reference says, word for word. Without one
+        the voice's own is heard, where it has one; `voice` is one of `voices`.
 
         Long texts are spoken in pieces that cross-fade; `<break 750ms>` is a silence of exactly that length; `seconds` asks for
         an exact total, otherwise `length` names the rule ("rate" or "learned", as in `InfillRequest`). `keep` may draw each piece
         several times, as `fm_audio.evaluation.guard` does. Raises FmAudioError on bad references and unreadable texts.
         """
         sampling = self.sampling.changed(steps=steps, guidance=guidance, temperature=temperature)
+        voice = self.known(self.voice if voice is None else voice)
+        if reference is None:
+            known = self.reference(voice)
+            reference, reference_text = known.recording(self.spec.sample_rate), known.text
         if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
             raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
         samples, gain = self._prepared(reference)
         mel = self.seen(samples)
-        self._require_pace(reference_text, reference.seconds)
+        reads = self.model.reads(voice)
+        require_pace(reads, reference_text, reference.seconds)
         parts = self._parts(text, reference_text, len(mel))
-        asked = InfillRequest("", mel, reference_text, speed=speed, length=length)
-        lengths = self._lengths(parts, asked) if seconds is None else self._shares(parts, seconds)
+        asked = InfillRequest("", mel, reference_text, speed=speed, length=length, voice=voice)
+        lengths = self._lengths(parts, asked) if seconds is None else self._shares(parts, seconds, reads)
         waves: list[np.ndarray] = []
         for i, (part, found) in enumerate(zip(parts, lengths, strict=True)):
             if not part.text:
@@ -122,6 +171,22 @@ class Cloner:
             exact = self.spec.samples_of_seconds(seconds)
             wave = np.pad(wave, (0, max(0, exact - len(wave))))[:exact]
         return Audio(np.clip(wave, -1, 1).astype(np.float32), self.spec.sample_rate)
+
+    def known(self, voice: str) -> str:
+        """The same name. Raises FmAudioError where no voice has it."""
+        if voice not in self.voices:
+            raise FmAudioError(f"unknown voice {voice!r}; there are {', '.join(self.voices)}")
+        return voice
+
+    def reference(self, voice: str | None = None) -> Reference:
+        """What a voice, by default the one that answers, hears when it is given no recording. Raises FmAudioError where it has
+        nothing of its own."""
+        found = self.references.get(self.known(voice or self.voice))
+        if found is None:
+            raise FmAudioError(
+                "reference: there is none; give a recording of 1 to 20 s and what it says, or an adapter that has its own"
+            )
+        return found
 
     def seen(self, samples: np.ndarray) -> Tensor:
         """What the model sees of a recording (s,) at its rate: log-mel (n bands)."""
@@ -147,17 +212,6 @@ class Cloner:
         require_reference(reference)
         return loud_enough(reference, self.spec.sample_rate, "reference")
 
-    def _require_pace(self, reference_text: str, seconds: float) -> None:
-        """Refuse a text that the reference cannot have said in its time."""
-        if not reference_text.strip():
-            raise FmAudioError("reference text: it is empty; write what the reference says, word for word")
-        pace = spoken_symbols(self.model.frontend, reference_text) / seconds
-        if not SYMBOLS_HZ[0] <= pace <= SYMBOLS_HZ[1]:
-            raise FmAudioError(
-                f"reference text: it has {pace:.1f} letters or phones for each second of the reference, where nobody says less "
-                f"than {SYMBOLS_HZ[0]:g} or more than {SYMBOLS_HZ[1]:g}; write what the reference says, word for word"
-            )
-
     def _parts(self, text: str, reference_text: str, reference_frames: int) -> list[_Part]:
         seen_seconds = self.spec.seconds_of_frames(reference_frames)
         characters = int(len(reference_text) / seen_seconds * max(5.0, SPAN_SECONDS - seen_seconds))
@@ -175,9 +229,9 @@ class Cloner:
         """Of each part's answer, by the rule that is asked for; none of pauses."""
         return [self.model.length(replace(asked, text=p.text)) if p.text else Length(0, 0.0) for p in parts]
 
-    def _shares(self, parts: list[_Part], seconds: float) -> list[Length]:
+    def _shares(self, parts: list[_Part], seconds: float, reads: FrontEnd) -> list[Length]:
         """Frames of each part by its symbols; together with pauses and cross-fades they make `seconds`."""
-        symbols = np.array([spoken_symbols(self.model.frontend, p.text) if p.text else 0 for p in parts])
+        symbols = np.array([spoken_symbols(reads, p.text) if p.text else 0 for p in parts])
         spoken = seconds - sum(p.pause_seconds for p in parts) + FADE_SECONDS * self._fades(parts)
         total = self.spec.frames_of_seconds(spoken)
         if total < symbols.sum():
@@ -200,41 +254,14 @@ class Cloner:
         return wave
 
 
-def require_reference(reference: Audio) -> None:
-    """Refuse what nothing can be cloned from: too short, too long, silent or broken."""
-    if not SHORTEST_SECONDS <= reference.seconds <= LONGEST_SECONDS:
-        raise FmAudioError(
-            f"reference: {reference.seconds:.2f} s long; give {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s of one voice"
-        )
-    loud_enough(reference, reference.sample_rate, "reference")
-
-
-def loud_enough(recording: Audio, sample_rate: int, what: str) -> tuple[np.ndarray, float]:
-    """Its samples at `sample_rate`, raised where they are quiet, and the gain that did it. Raises FmAudioError on silence."""
-    if not np.isfinite(recording.samples).all() or np.abs(recording.samples).max(initial=0.0) < SILENT_PEAK:
-        raise FmAudioError(f"{what}: it is silent or broken; give a recording in which somebody speaks")
-    samples = resample(recording.samples.astype(np.float32), recording.sample_rate, sample_rate)
-    gain = max(1.0, LOUDNESS / float(np.sqrt(np.mean(samples**2))))
-    return samples * np.float32(gain), gain
-
-
 def seed_of_part(seed: int, part: int) -> int:
     """A seed for each part of one request; the first part takes the request's."""
     return seed if part == 0 else int(np.random.SeedSequence([seed % 2**64, part]).generate_state(1)[0])
 
 
-def load_cloner(
-    name: str | os.PathLike[str] = SHIPPED_CLONER,
-    device: str | torch.device = "cpu",
-    preset: str | None = None,
-    precision: str = "fp32",
-    compile: bool = False,
-) -> Cloner:
-    """The model that ships, or that of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it.
-
-    `preset`, `precision` and `compile` are those of `load`. Raises FmAudioError where the folder holds no such model.
-    """
-    folder, where = Path(name), device_named(device)
+def cloner_folder(name: str | os.PathLike[str] = SHIPPED_CLONER) -> Path:
+    """The folder of a model that clones: a path, or the name of one that ships. Raises FmAudioError for another kind."""
+    folder = Path(name)
     if not folder.exists() and (SHIPPED / name / CONFIG).is_file():
         folder = SHIPPED / name
     if not folder.exists():
@@ -245,9 +272,41 @@ def load_cloner(
         raise FmAudioError(
             f"{folder / CONFIG}: kind {config.get('kind')!r} cannot clone; give the folder of a model of kind {KIND!r}"
         )
+    return folder
+
+
+def load_cloner(
+    name: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+    preset: str | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
+    adapter: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+) -> Cloner:
+    """The model that ships, or that of a folder of kind "infill_tts", as `fm-audio export` and `fm-audio convert` write it.
+
+    With `adapter`, folders that `fm-audio adapt` wrote, the first of them answers, and the model it was made for is found by
+    itself when no name is given. `preset`, `precision` and `compile` are those of `load`. Raises FmAudioError where the folder
+    holds no such model, and for adapters of another one.
+    """
+    where = device_named(device)
+    adapters = [] if adapter is None else [adapter] if isinstance(adapter, str | os.PathLike) else list(adapter)
+    if name is None:
+        name = read_adapter(adapters[0]).base if adapters else SHIPPED_CLONER
+    folder = cloner_folder(name)
+    for worn in adapters:  # before anything large is read
+        require_base(read_adapter(worn), folder)
+    config = read_config(folder)
     model, vocoder = load_model(folder), load_vocoder(folder, config)
     assert isinstance(model, InfillTTS)
     model.spec.require_same(vocoder.spec, f"the model in {folder.name}", f"its vocoder {config['vocoder']}")
     sampling = sampling_of(folder, config, preset)
-    model.to(where).head.hasten(precision, compile)
-    return Cloner(folder.name, model, vocoder.to(where), sampling, "converted_from" not in config)
+    own = own_reference(folder, config)
+    cloner = Cloner(
+        folder.name, model.to(where), vocoder.to(where), sampling, "converted_from" not in config, folder,
+        {} if own is None else {folder.name: own},
+    )  # fmt: skip
+    added = [cloner.add_adapter(worn) for worn in adapters]
+    cloner.voice = added[0] if added else cloner.name
+    model.head.hasten(precision, compile)
+    return cloner

@@ -19,8 +19,9 @@ from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.types import FmAudioError
 from fm_audio.voices.aligner import Aligner, written_words
-from fm_audio.voices.cloner import SPAN_SECONDS, Cloner, loud_enough, seed_of_part
+from fm_audio.voices.cloner import SPAN_SECONDS, Cloner, seed_of_part
 from fm_audio.voices.recording import Recording
+from fm_audio.voices.reference import loud_enough
 
 EDGE_SECONDS = 0.05  # hidden on either side of what differs: neighbours lean towards the words they touch
 FADE_SECONDS = 0.03  # within the edge
@@ -103,7 +104,8 @@ class Editor:
         return Edited(replace(recording, samples=draft.samples), draft.changes_made())
 
     def _symbols(self, texts: Any) -> int:
-        return sum(spoken_symbols(self.cloner.model.frontend, t) for t in texts)
+        reads = self.cloner.model.reads(self.cloner.voice)
+        return sum(spoken_symbols(reads, t) for t in texts)
 
     def _samples_of_frame(self, rate: int) -> float:
         return self.cloner.spec.hop_samples * rate / self.cloner.spec.sample_rate
@@ -116,7 +118,10 @@ class Editor:
         mel = self.cloner.seen(samples)
         before, after = mel[: hole.frames_before], mel[hole.frames_before + hole.frames_hidden :]
         said = [" ".join(w.text for w in draft.words[a:b]) for a, b in hole.said]
-        request = InfillRequest(" ".join(texts), before, said[0], seed, frames=hole.frames_new, after=after, after_text=said[1])
+        request = InfillRequest(
+            " ".join(texts), before, said[0], seed, frames=hole.frames_new, after=after, after_text=said[1],
+            voice=self.cloner.voice,
+        )  # fmt: skip
         [new] = self.cloner.model.generate([request], sampling)
         whole = torch.cat([before, new, after])[None]
         wave = self.cloner.vocoder.decode(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=whole.device))

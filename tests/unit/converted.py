@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from fm_audio.checkpoint import instantiate
 from fm_audio.cli import main
-from fm_audio.convert import hifigan, matcha
+from fm_audio.convert import f5, hifigan, matcha
+from fm_audio.convert.e2 import to_e2
 from fm_audio.data.text.frontend import EDGE, Encoded
 from fm_audio.data.text.matcha import SYMBOLS, MatchaPhones, with_blanks
+from tests.unit.conftest import VOCABULARY
 
 
 def drawn(node: dict[str, Any]) -> dict[str, Tensor]:
@@ -28,6 +31,21 @@ def drawn(node: dict[str, Any]) -> dict[str, Tensor]:
 
 def convert(family: str, source: Path, out: Path, *more: str) -> int:
     return main(["convert", family, str(source), str(out), *more])
+
+
+def e2_published(folder: Path) -> None:
+    """e2.safetensors in E2-TTS's layout, a tenth of its width; the vocabulary is that of `published`."""
+    backbone = {"width": 64, "layers": 2, "heads": 1, "feedforward": 2.0, "rotary_heads": 1}
+    node = {
+        "class_path": "fm_audio.tasks.infill_tts.InfillTTS",
+        "init_args": {
+            "spec": {},
+            "frontend": {"class_path": "fm_audio.data.text.f5.F5Characters", "init_args": {"vocabulary": VOCABULARY}},
+            "backbone": {"class_path": "fm_audio.backbones.unett.UNetT", "init_args": backbone},
+            "text_width": 100, "text_layers": 0,
+        },
+    }  # fmt: skip
+    save_file({f5.PREFIX + k: v for k, v in to_e2(drawn(node)).items()}, folder / "e2.safetensors")
 
 
 def matcha_voice(root: Path, speakers: int) -> Path:

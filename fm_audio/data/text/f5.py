@@ -6,6 +6,7 @@ Symbol 0 is the filler, the vocabulary follows in its order. Spaces and punctuat
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cached_property
 
 from fm_audio.data.text.frontend import PAD, Encoded
@@ -27,6 +28,17 @@ class F5Characters:
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         return (PAD, *self.vocabulary)
+
+    def grown(self, letters: str) -> dict[str, list[str]]:
+        """Arguments of a front-end that knows these letters too, small and capital, behind all others."""
+        wanted = dict.fromkeys(c for letter in letters for c in (letter, letter.upper()) if len(c) == 1)
+        return {"vocabulary": [*self.vocabulary, *(c for c in wanted if c not in self._ids)]}
+
+    @property
+    def stand_ins(self) -> dict[str, str]:
+        """For each letter with an accent the plain one, where the vocabulary has it."""
+        plain = {c: unicodedata.normalize("NFKD", c)[:1] for c in self.vocabulary}
+        return {c: p for c, p in plain.items() if p != c and p in self._ids and c.isalpha()}
 
     @cached_property
     def _ids(self) -> dict[str, int]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cached_property
+from typing import Any
 
-from fm_audio.data.text.espeak import Espeak
+from fm_audio.data.text.espeak import IPA, Espeak
 from fm_audio.data.text.frontend import PAD, SPACE, Encoded, check_word
 from fm_audio.data.text.normalise import normalise
 from fm_audio.data.text.said import refuse_said
@@ -24,19 +25,27 @@ _MARK = re.compile(r"([,.!?;:])")
 _DASH = re.compile(r"(?<!\S)-+(?!\S)")
 _PRONOUN = re.compile(r"\bi\b")
 _PAUSES = (",", ";", ":")
+_UNSPOKEN = re.compile(r"[^\w' ,.!?;:-]+")
+ENGLISH = "en-us"
 
 
 class ZipVoicePhones:
-    """`tokens`: those of the checkpoint's tokens.txt in the order of their ids. English needs `pip install fm-audio[phonemes]`.
+    """`tokens`: those of the checkpoint's tokens.txt in the order of their ids. What is no pinyin is read in `language`, one of
+    eSpeak's names, which needs `pip install fm-audio[phonemes]`.
 
-    Chinese is read as pinyin, each syllable with its tone: `ni3 hao3`. Numbers and abbreviations are written out by
-    `fm_audio.data.text.normalise`.
+    Chinese is read as pinyin, each syllable with its tone: `ni3 hao3`. English numbers and abbreviations are written out by
+    `fm_audio.data.text.normalise`; those of other languages are eSpeak's to read.
     """
 
-    def __init__(self, tokens: list[str]) -> None:
+    def __init__(self, tokens: list[str], language: str = ENGLISH) -> None:
         if not tokens or tokens[0] != PAD:
             raise FmAudioError(f"tokens: the first is {tokens[:1]}; ZipVoice's tokens.txt gives id 0 to {PAD!r}, the padding")
-        self.tokens = tokens
+        self.tokens, self.language = tokens, language
+
+    def grown(self, language: str) -> dict[str, Any]:
+        """Arguments of a front-end that reads another language, with all of eSpeak's phones that the tokens lack behind them."""
+        phones = dict.fromkeys(c for phone in IPA for c in unicodedata.normalize("NFD", phone))
+        return {"tokens": [*self.tokens, *(c for c in phones if c not in self._ids)], "language": language}
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -48,7 +57,7 @@ class ZipVoicePhones:
 
     @cached_property
     def _espeak(self) -> Espeak:
-        return Espeak("en-us")
+        return Espeak(self.language)
 
     def encode(self, text: str) -> Encoded:
         """Raises `FmAudioError` for Chinese characters, a text without a word, phones that are not among the tokens, and as
@@ -67,7 +76,7 @@ class ZipVoicePhones:
             said = self._pinyin(part)
             spans = [(part, 0, len(said))] if said else []
             if not said:
-                said, spans = self._english(part, first=not symbols)
+                said, spans = self._spoken(part, first=not symbols)
             words += [(word, len(symbols) + start, len(symbols) + end) for word, start, end in spans]
             symbols += said
         if not words:
@@ -96,11 +105,11 @@ class ZipVoicePhones:
         said = [initial + "0", syllable[len(initial) :]] if initial else [syllable]
         return said if all(s in self._ids for s in said) else []
 
-    def _english(self, part: str, first: bool) -> tuple[list[str], Spans]:
+    def _spoken(self, part: str, first: bool) -> tuple[list[str], Spans]:
         """Its symbols and words; marks in front of the first word of all are left out."""
         symbols: list[str] = []
         words: Spans = []
-        written = _DASH.sub(" ", _PRONOUN.sub("I", normalise(part))) if part.strip() else ""
+        written = _DASH.sub(" ", self._written(part)) if part.strip() else ""
         for piece in (" ".join(piece.split()) for piece in _MARK.split(written)):
             if piece and _MARK.fullmatch(piece):
                 symbols += [] if first else [piece, *([SPACE] if piece in _PAUSES else [])]
@@ -112,6 +121,9 @@ class ZipVoicePhones:
         while symbols[-1:] == [SPACE]:
             symbols.pop()
         return symbols, words
+
+    def _written(self, part: str) -> str:
+        return _PRONOUN.sub("I", normalise(part)) if self.language == ENGLISH else _UNSPOKEN.sub(" ", part)
 
     def _phrase(self, words: str) -> list[str]:
         for word in words.split():

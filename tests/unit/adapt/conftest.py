@@ -61,11 +61,10 @@ def make_adapter(tiny_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             voice=name,
             base=str(tiny_voice),
             fingerprint=mark,
-            speaker=draw(1, 8),
             down={n: draw(rank, inputs_of(layer)) for n, layer in layers.items()},
             up={n: draw(outputs_of(layer), rank) for n, layer in layers.items()},
             scale=0.5,
-            symbols=draw(31, 16) if letters else None,
+            rows={"speaker": draw(1, 8)} | ({"symbols": draw(31, 16)} if letters else {}),
             frontend=LETTERS if letters else None,
             facts={"speaker": name, "recorded": True, "consent": "asked", "licence": "CC0-1.0", "language": "en"},
         )

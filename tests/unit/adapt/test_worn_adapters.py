@@ -135,7 +135,7 @@ def test_our_layers_are_pefts(tiny_voice: Path) -> None:
             if "lora_B" in name:
                 parameter.normal_(0, 0.2)
     reads = {"class_path": "fm_audio.data.text.characters.Characters"}
-    adapter = collect(trained, "carl", "tiny", fingerprint(tiny_voice), reads, {})  # type: ignore[arg-type]
+    adapter = collect(trained, "carl", "tiny", fingerprint(tiny_voice), {}, reads)
     assert set(adapter.down) == set(layers)
     Wardrobe(worn).put_on(adapter)  # type: ignore[arg-type]
     request = SpeechRequest("Hello there.", "carl", seed=1)
@@ -205,7 +205,7 @@ def test_an_adapter_that_does_not_fit_leaves_the_others_on(tiny_voice: Path, fol
     voice: Voice = fm_audio.load(tiny_voice, adapter=folders["carl"])
     said = voice.say("Hello.").samples
     bad = read_adapter(folders["dora"])
-    object.__setattr__(bad, "speaker", torch.zeros(1, 3))
+    object.__setattr__(bad, "rows", {**bad.rows, "speaker": torch.zeros(1, 3)})
     with pytest.raises(FmAudioError, match="do not fit"):
         voice.wardrobe.put_on(bad)
     assert np.array_equal(voice.say("Hello.").samples, said)

@@ -11,17 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import save_file
 
 from fm_audio.checkpoint import read_config
 from fm_audio.cli import main
-from fm_audio.convert import bigvgan, f5, hifigan
-from fm_audio.convert.e2 import to_e2
+from fm_audio.convert import bigvgan, hifigan
 from fm_audio.data.text.matcha import MatchaPhones
 from fm_audio.decoders.bigvgan import low_pass
 from fm_audio.voices.cloner import load_cloner
-from tests.unit.conftest import VOCABULARY, published
-from tests.unit.converted import convert, drawn, matcha_voice, spelt
+from tests.unit.conftest import published
+from tests.unit.converted import convert, drawn, e2_published, matcha_voice, spelt
 
 RECORDED = Path(__file__).parents[2] / "data/kathleen"
 SAID = "For the twentieth time that evening the two men shook hands."
@@ -37,17 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`bigvgan` (converted) and, as published, a vocab.txt, `e2.safetensors`, and `model.safetensors` of F5-TTS."""
     root = tmp_path_factory.mktemp("converted")
     published(root)
-    backbone = {"width": 64, "layers": 2, "heads": 1, "feedforward": 2.0, "rotary_heads": 1}
-    e2 = {
-        "class_path": "fm_audio.tasks.infill_tts.InfillTTS",
-        "init_args": {
-            "spec": {},
-            "frontend": {"class_path": "fm_audio.data.text.f5.F5Characters", "init_args": {"vocabulary": VOCABULARY}},
-            "backbone": {"class_path": "fm_audio.backbones.unett.UNetT", "init_args": backbone},
-            "text_width": 100, "text_layers": 0,
-        },
-    }  # fmt: skip
-    save_file({f5.PREFIX + k: v for k, v in to_e2(drawn(e2)).items()}, root / "e2.safetensors")
+    e2_published(root)
     arguments = bigvgan.arguments_of(BIGVGAN, "BigVGAN")
     node = {"class_path": "fm_audio.decoders.bigvgan.BigVGAN", "init_args": arguments | {"weight_norm": True}}
     filters = {key: low_pass()[None, None].clone() for key in bigvgan.filters(arguments)}

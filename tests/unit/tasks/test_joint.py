@@ -337,7 +337,7 @@ def test_an_adapter_speaks_through_it(folder: Path, tmp_path: Path) -> None:
     """Along the backbone that is shared; the voices of the model stay as they were."""
     layer = "head.backbone.backbone.blocks.0.feedforward.layers.0"
     down, up = {layer: torch.randn(2, 32)}, {layer: torch.randn(64, 2)}
-    write_adapter(tmp_path, Adapter("carl", "joint", fingerprint(folder), torch.randn(1, 8), down, up))
+    write_adapter(tmp_path, Adapter("carl", "joint", fingerprint(folder), down, up, rows={"speaker": torch.randn(1, 8)}))
     plain, adapted = fm_audio.load(folder), fm_audio.load(folder, adapter=tmp_path)
     assert adapted.name == "carl" and adapted.say("cat", seed=1).seconds > 0.1
     one, other = plain.say("cat", voice="anna", seed=1), adapted.say("cat", voice="anna", seed=1)
