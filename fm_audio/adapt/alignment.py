@@ -7,7 +7,7 @@ durations. A text in another language is laid along as what the base would take 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,15 +21,20 @@ from fm_audio.data.clips import SpeechClip
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import Encoded, FrontEnd
+from fm_audio.encoders.timed_alignment import WEIGHT
+from fm_audio.encoders.timed_text import TimedText
 from fm_audio.tasks.aligned_tts import AlignedTTS
+from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
-from fm_audio.voices.aligner import Aligner, Sentence
+from fm_audio.voices.aligner import Aligner, Sentence, laid_along
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 LEARNING_WEIGHT = 10.0
 LISTENED_TO = 8  # clips by which the most alike speaker is chosen
+LETTERS_ALIGNED_AGAIN = (100, 200, 400, 800, 1600, 3200)  # steps after which another language is aligned by what was learned
+PHONES_ALIGNED_AGAIN = (400, 1600)  # the same where stand-ins gave a good alignment before anything was learned
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,51 @@ class _Heard:
     taken: Likened | None
 
     @property
-    def sentence(self) -> Sentence:
-        return Sentence((self.taken.encoded if self.taken else self.encoded).ids, [])
+    def ids(self) -> list[int]:
+        return (self.taken.encoded if self.taken else self.encoded).ids
+
+
+Lays = Callable[[Tensor, Sequence[int]], Tensor]
+"""How a base lays symbols (m,) along a mel (n bands): the frames of each (m,)."""
+
+
+def of_nearest(model: AlignedTTS, heard: Sequence[tuple[Tensor, Sequence[int]]]) -> Lays:
+    """As said by the speaker under whom these are likeliest."""
+    aligner = Aligner(model)
+    speaker = aligner.nearest([(mel, [Sentence(list(ids), [])]) for mel, ids in heard])
+    return lambda mel, ids: aligner.of_speaker(mel, [Sentence(list(ids), [])], speaker)
+
+
+def of_speaker(model: AlignedTTS, name: str) -> Lays:
+    """As said by a speaker of whom not much is known yet: durations weigh less until they are learned."""
+    aligner, row = Aligner(model, LEARNING_WEIGHT), model.speakers[name]
+    return lambda mel, ids: aligner.of_speaker(mel, [Sentence(list(ids), [])], row)
+
+
+def of_seen(model: InfillTTS, weight: float = WEIGHT) -> Lays:
+    """As a model that clones, and lays text by durations, takes it from the voice of each recording."""
+
+    @torch.inference_mode()
+    def lays(mel: Tensor, ids: Sequence[int]) -> Tensor:
+        assert isinstance(model.text, TimedText) and model.voice is not None
+        symbols = torch.tensor([list(ids)], device=mel.device)
+        voice = model.voice(mel[None], torch.ones(1, len(mel), dtype=torch.bool, device=mel.device))
+        encoded = model.text.encode(symbols, torch.ones_like(symbols, dtype=torch.bool), voice)
+        return laid_along(mel, encoded.mean[0], encoded.log_durations[0], weight).durations
+
+    return lays
 
 
 def align(
-    cuts: Sequence[Cut], model: AlignedTTS, reads: FrontEnd | None = None, fill_above_hz: float | None = None
+    cuts: Sequence[Cut],
+    model: AlignedTTS | InfillTTS,
+    as_said_by: Callable[[Sequence[tuple[Tensor, Sequence[int]]]], Lays],
+    reads: FrontEnd | None = None,
+    fill_above_hz: float | None = None,
 ) -> list[Likened]:
     """Writes the model's alignment into each cut that has none, as durations of the symbols that `reads` (the model's own
-    front-end, or one for another language) has for its text. Returns what texts in another language were taken for.
+    front-end, or one for another language) has for its text. `as_said_by` is told some of the recordings and the symbols that
+    they say. Returns what texts in another language were taken for.
 
     Cuts that cannot be aligned (unreadable, too short for their text) are left as they are: training says why.
     """
@@ -58,28 +99,30 @@ def align(
     heard = [found for cut in without if (found := _heard(cut, model, reads, fill_above_hz)) is not None]
     if not heard:
         return []
-    aligner = Aligner(model)
-    speaker = aligner.nearest([(h.mel, [h.sentence]) for h in heard[:LISTENED_TO]])
+    lays = as_said_by([(h.mel, h.ids) for h in heard[:LISTENED_TO]])
     for h in heard:
-        durations = aligner.of_speaker(h.mel, [h.sentence], speaker)
+        durations = lays(h.mel, h.ids)
         _write(h, durations if h.taken is None else shared_out(h.taken, durations), model)
     return [h.taken for h in heard if h.taken is not None]
 
 
-def align_again(batches: Sequence[Endless | Once], model: AlignedTTS, speaker: str) -> None:
-    """Every clip by what the model has learned of this speaker so far. A text in another language begins with the frames of its
-    words shared out evenly among their letters; durations weigh less until they are learned."""
-    aligner, row = Aligner(model, LEARNING_WEIGHT), model.speakers[speaker]
+def steps_to_align(by_phones: bool) -> Sequence[int]:
+    """After which of them another language is aligned again."""
+    return PHONES_ALIGNED_AGAIN if by_phones else LETTERS_ALIGNED_AGAIN
+
+
+def align_again(batches: Sequence[Endless | Once], lays: Lays, device: torch.device) -> None:
+    """Every clip by what the model has learned so far. A text in another language begins with the frames of its words shared out
+    evenly among their letters."""
 
     def durations(clip: SpeechClip) -> Tensor:
-        mel = clip.mel.float().to(model.speaker.weight.device)
-        return aligner.of_speaker(mel, [Sentence(clip.symbols.tolist(), [])], row).cpu().clone()
+        return lays(clip.mel.float().to(device), clip.symbols.tolist()).cpu().clone()
 
     for source in batches:
         source.align_again(durations)
 
 
-def _heard(cut: Cut, model: AlignedTTS, reads: FrontEnd | None, fill_above_hz: float | None) -> _Heard | None:
+def _heard(cut: Cut, model: AlignedTTS | InfillTTS, reads: FrontEnd | None, fill_above_hz: float | None) -> _Heard | None:
     """The clip, where it can hold its text."""
     stand_ins = reads.stand_ins if isinstance(reads, Extended) else None
     text = cut.supervisions[0].text
@@ -89,12 +132,12 @@ def _heard(cut: Cut, model: AlignedTTS, reads: FrontEnd | None, fill_above_hz: f
         wave = torch.from_numpy(wave_of_cut(cut, model.spec.sample_rate))
     except FmAudioError:
         return None
-    mel = fill_above(model.spec.log_mel(wave[None].to(model.speaker.weight.device))[0], model.spec, fill_above_hz)
+    mel = fill_above(model.spec.log_mel(wave[None].to(next(model.parameters()).device))[0], model.spec, fill_above_hz)
     heard = _Heard(cut, mel, encoded, taken)
-    return heard if len(mel) >= max(len(encoded.ids), len(heard.sentence.ids)) else None
+    return heard if len(mel) >= max(len(encoded.ids), len(heard.ids)) else None
 
 
-def _write(heard: _Heard, durations: Tensor, model: AlignedTTS) -> None:
+def _write(heard: _Heard, durations: Tensor, model: AlignedTTS | InfillTTS) -> None:
     from lhotse.supervision import AlignmentItem
 
     seconds = [model.spec.seconds_of_frames(int(d)) for d in durations]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fm_audio.adapt.alignment import LEARNING_WEIGHT, align, align_again, of_seen, steps_to_align
 from fm_audio.adapt.batches import Endless, Once
 from fm_audio.adapt.folders import write_cloner
 from fm_audio.adapt.growth import collect, whole_state
@@ -21,6 +22,7 @@ from fm_audio.audio import Audio
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.encoders.timed_text import TimedText
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import Adapter
 from fm_audio.voices.cloner import Cloner, load_cloner
@@ -58,7 +60,11 @@ class CloningPupil(Pupil):
         self.reference = self._reference(recordings.train)
         if replay:
             self._stranger = self._reference(replay)
-        return []
+        if not isinstance(self.model.text, TimedText):
+            return []
+        align(replay, self.model, lambda _: of_seen(self.model))
+        cuts = [*recordings.train, *recordings.held_out]
+        return align(cuts, self.model, lambda _: of_seen(self.model), reads, end_hz)
 
     def _reference(self, cuts: Sequence[Cut]) -> Reference:
         """The clip that is nearest to `REFERENCE_SECONDS`."""
@@ -84,7 +90,9 @@ class CloningPupil(Pupil):
     kept_before = say_as_base
 
     def again(self, sources: Sequence[Endless | Once], by_phones: bool) -> tuple[Sequence[int], Callable[[], None]] | None:
-        return None
+        if not isinstance(self.model.text, TimedText):
+            return None
+        return steps_to_align(by_phones), lambda: align_again(sources, of_seen(self.model, LEARNING_WEIGHT), self.device)
 
     def known(self, path: Path, max_seconds: float) -> list[Cut]:
         cuts = usable_cuts(path, max_seconds)

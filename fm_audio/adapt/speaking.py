@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fm_audio.adapt.alignment import align, align_again
+from fm_audio.adapt.alignment import align, align_again, of_nearest, of_speaker, steps_to_align
 from fm_audio.adapt.batches import Endless, Once
 from fm_audio.adapt.folders import require_alone, write_voice
 from fm_audio.adapt.growth import collect, start_like, whole_state
@@ -24,8 +25,6 @@ from fm_audio.voices.find import Entry
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
-LETTERS_ALIGNED_AGAIN = (100, 200, 400, 800, 1600, 3200)  # steps after which another language is aligned by what was learned
-PHONES_ALIGNED_AGAIN = (400, 1600)  # the same where stand-ins gave a good alignment before anything was learned
 
 
 class SpeakingPupil(Pupil):
@@ -48,7 +47,8 @@ class SpeakingPupil(Pupil):
     def hears(
         self, recordings: Recordings, reads: FrontEnd | None, end_hz: float | None, replay: Sequence[Cut]
     ) -> list[Likened]:
-        return align([*recordings.train, *recordings.held_out], self.model, reads, end_hz)
+        cuts = [*recordings.train, *recordings.held_out]
+        return align(cuts, self.model, partial(of_nearest, self.model), reads, end_hz)
 
     def grown(self) -> None:
         self.voice.speakers[self.name] = self._speaks = self.name
@@ -66,8 +66,7 @@ class SpeakingPupil(Pupil):
         return None
 
     def again(self, sources: Sequence[Endless | Once], by_phones: bool) -> tuple[Sequence[int], Callable[[], None]] | None:
-        steps = PHONES_ALIGNED_AGAIN if by_phones else LETTERS_ALIGNED_AGAIN
-        return steps, lambda: align_again(sources, self.model, self.name)
+        return steps_to_align(by_phones), lambda: align_again(sources, of_speaker(self.model, self.name), self.device)
 
     def known(self, path: Path, max_seconds: float) -> list[Cut]:
         cuts = usable_cuts(path, max_seconds)

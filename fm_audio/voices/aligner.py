@@ -90,7 +90,7 @@ class Aligner:
     def nearest(self, recordings: Sequence[tuple[Tensor, Sequence[Sentence]]]) -> int:
         """The number of the speaker under whom these mels (n bands) of these texts are likeliest."""
         every = range(len(self.model.speaker.weight))
-        likelihoods = [sum(self._laid(mel, self._expected(texts, i)[0])[1] for mel, texts in recordings) for i in every]
+        likelihoods = [sum(_roomless(mel, self._expected(texts, i)[0])[1] for mel, texts in recordings) for i in every]
         return max(every, key=likelihoods.__getitem__)
 
     def of_speaker(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Tensor:
@@ -100,12 +100,7 @@ class Aligner:
     @torch.inference_mode()
     def aligned(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Aligned:
         """The sentences laid along mel (n bands), by what is known of the speaker of this number."""
-        mean, log_durations = self._expected(sentences, speaker)
-        heard, _ = self._laid(mel, mean)
-        likelihood = alignment_log_likelihood(mean[None], heard[None])[0]
-        durations = timed_alignment(likelihood, log_durations, self.weight)
-        laid = expand(mean[None], durations[None], len(mel))[0]
-        return Aligned(durations, log_durations, heard, likelihood, (heard - laid).square().mean(1))
+        return laid_along(mel, *self._expected(sentences, speaker), self.weight)
 
     @torch.inference_mode()
     def sounds(self, texts: Sequence[str], speaker: int) -> Tensor:
@@ -119,18 +114,6 @@ class Aligner:
     def _name(self, speaker: int) -> str:
         return next(name for name, i in self.model.speakers.items() if i == speaker)
 
-    def _laid(self, mel: Tensor, mean: Tensor) -> tuple[Tensor, float]:
-        """The mel without the mean difference of each band to the means laid along it, and its log likelihood."""
-        heard, score = mel, -float("inf")
-        for _ in range(ROUNDS):
-            likelihood = alignment_log_likelihood(mean[None], heard[None])
-            masks = (torch.ones(1, n, dtype=torch.bool, device=mel.device) for n in (len(mean), len(mel)))
-            durations = monotonic_alignment(likelihood, *masks)
-            spoken = torch.repeat_interleave(torch.arange(len(mean), device=mel.device), durations[0])
-            score = float(likelihood[0, spoken, torch.arange(len(mel), device=mel.device)].sum())
-            heard = mel - (mel - expand(mean[None], durations, len(mel))[0]).mean(0)
-        return heard, score
-
     def _expected(self, sentences: Sequence[Sentence], speaker: int) -> tuple[Tensor, Tensor]:
         """What the speaker of this number would sound like on average, (m bands), and log frames of each symbol (m,)."""
         vector = self.model.speaker.weight[speaker]
@@ -138,6 +121,29 @@ class Aligner:
         with speaking(torch.tensor([self.model.adapters.get(self._name(speaker), 0)], device=vector.device)):
             encoded = [self.model.text(ids, torch.ones_like(ids, dtype=torch.bool), vector[None]) for ids in rows]
         return torch.cat([e.mean[0] for e in encoded]), torch.cat([e.log_durations[0] for e in encoded])
+
+
+@torch.inference_mode()
+def laid_along(mel: Tensor, mean: Tensor, log_durations: Tensor, weight: float = WEIGHT) -> Aligned:
+    """Symbols of which mean mels (m bands) and log frames (m,) are expected, laid along mel (n bands)."""
+    heard, _ = _roomless(mel, mean)
+    likelihood = alignment_log_likelihood(mean[None], heard[None])[0]
+    durations = timed_alignment(likelihood, log_durations, weight)
+    laid = expand(mean[None], durations[None], len(mel))[0]
+    return Aligned(durations, log_durations, heard, likelihood, (heard - laid).square().mean(1))
+
+
+def _roomless(mel: Tensor, mean: Tensor) -> tuple[Tensor, float]:
+    """The mel without the mean difference of each band to the means laid along it, and its log likelihood."""
+    heard, score = mel, -float("inf")
+    for _ in range(ROUNDS):
+        likelihood = alignment_log_likelihood(mean[None], heard[None])
+        masks = (torch.ones(1, n, dtype=torch.bool, device=mel.device) for n in (len(mean), len(mel)))
+        durations = monotonic_alignment(likelihood, *masks)
+        spoken = torch.repeat_interleave(torch.arange(len(mean), device=mel.device), durations[0])
+        score = float(likelihood[0, spoken, torch.arange(len(mel), device=mel.device)].sum())
+        heard = mel - (mel - expand(mean[None], durations, len(mel))[0]).mean(0)
+    return heard, score
 
 
 def written_words(text: str) -> list[str]:
