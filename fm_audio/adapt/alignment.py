@@ -22,11 +22,11 @@ from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.extended import Extended
 from fm_audio.data.text.frontend import Encoded, FrontEnd
 from fm_audio.encoders.timed_alignment import WEIGHT
-from fm_audio.encoders.timed_text import TimedText
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
 from fm_audio.voices.aligner import Aligner, Sentence, laid_along
+from fm_audio.voices.expected import OfSeen
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -73,11 +73,7 @@ def of_seen(model: InfillTTS, weight: float = WEIGHT) -> Lays:
 
     @torch.inference_mode()
     def lays(mel: Tensor, ids: Sequence[int]) -> Tensor:
-        assert isinstance(model.text, TimedText) and model.voice is not None
-        symbols = torch.tensor([list(ids)], device=mel.device)
-        voice = model.voice(mel[None], torch.ones(1, len(mel), dtype=torch.bool, device=mel.device))
-        encoded = model.text.encode(symbols, torch.ones_like(symbols, dtype=torch.bool), voice)
-        return laid_along(mel, encoded.mean[0], encoded.log_durations[0], weight).durations
+        return laid_along(mel, *OfSeen(model, mel)([Sentence(list(ids), [])]), weight).durations
 
     return lays
 

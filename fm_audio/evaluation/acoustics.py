@@ -1,8 +1,10 @@
-"""Does each word last as long, and sound as much like the text, as the voice's own model expects? Evidence without a recogniser.
+"""Does each word last as long, and sound as much like the text, as this voice would say it? Evidence without a recogniser.
 
-The text is laid along the recording by `Aligner`, as the speaker is expected to say it, and so are texts with a word missing,
-twice, added or another (`fm_audio.evaluation.alternatives`). A word that was cut leaves its symbols hardly any frames; a garbled
-one is further from its mean mel than some other symbol is. Recognisers, which know what people say, like to mend just these.
+What is expected comes of the voice's own model where that knows the speaker, or of a model that clones, which was shown another
+recording (`fm_audio.voices.expected`). The text is laid along the recording as the speaker is expected to say it, and so are
+texts with a word missing, twice, added or another (`fm_audio.evaluation.alternatives`). A word that was cut leaves its symbols
+hardly any frames; a garbled one is further from its mean mel than some other symbol is. Recognisers, which know what people say,
+like to mend just these.
 
 How much all of that is worth, `fm_audio.evaluation.doubt` has learned.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -25,7 +27,10 @@ from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.evaluation.sound import Fault
 from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.voices import Voice
-from fm_audio.voices.aligner import Aligned, Aligner, Sentence, sentence_of
+from fm_audio.voices.aligner import Aligned, Aligner, Sentence, laid_along, sentence_of
+from fm_audio.voices.cloner import Cloner, load_cloner
+from fm_audio.voices.expected import Expected, OfSeen, OfSpeaker
+from fm_audio.voices.reference import loud_enough
 
 SOUNDS_OF = "harvard_dev30"  # sentences that hold about all that a speaker says
 AS_IF = {
@@ -70,30 +75,29 @@ class Heard:
 
 
 class Acoustics:
-    """`speaker` is one of those of the aligner's model, by name. Raises FmAudioError for strangers."""
+    """Of one voice."""
 
-    def __init__(self, aligner: Aligner, speaker: str):
-        self.aligner, self.name = aligner, speaker
-        self.speaker = int(aligner.model.speaker_index([speaker])[0])
+    def __init__(self, expected: Expected):
+        self.expected = expected
 
     @cached_property
+    @torch.inference_mode()
     def sounds(self) -> Tensor:
         """Mean mels (k bands) of about all that the speaker says."""
-        return self.aligner.sounds(load_protocol(SOUNDS_OF).sentences, self.speaker)
+        return self.expected([sentence_of(text, self.expected.frontend) for text in load_protocol(SOUNDS_OF).sentences])[0]
 
     @torch.inference_mode()
     def hear(self, audio: Audio, text: str) -> Heard:
         """Raises FmAudioError for texts that cannot be read, or not in that time."""
-        model = self.aligner.model
-        frontend = self.aligner.front_end(self.speaker)
+        spec, frontend = self.expected.spec, self.expected.frontend
         sentences = [sentence_of(piece, frontend) for piece in split_sentences(text, PIECE_CHARACTERS)]
-        wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, model.spec.sample_rate))
-        mel = model.spec.log_mel(wave[None].to(model.speaker.weight.device))[0]
-        mel = fill_above(mel, model.spec, spectrum_end_hz(mel, model.spec))
-        found = self.aligner.aligned(mel, sentences, self.speaker)
+        wave = torch.from_numpy(resample(audio.samples.astype(np.float32), audio.sample_rate, spec.sample_rate))
+        mel = spec.log_mel(wave[None].to(self.expected.device))[0]
+        mel = fill_above(mel, spec, spectrum_end_hz(mel, spec))
+        found = laid_along(mel, *self.expected(sentences))
         words = _words(sentences)
         spoken = np.array([frontend.symbols[i][0].isalpha() for s in sentences for i in s.ids])
-        frame_seconds = model.spec.seconds_of_frames(1)
+        frame_seconds = spec.seconds_of_frames(1)
         weighed = alternatives(found, self.sounds, words, frame_seconds)
         return Heard(
             likeliest(weighed), _shortest(found, words, spoken), self._unlike(found, words), float(found.unlike.mean())
@@ -130,4 +134,17 @@ def _words(sentences: Sequence[Sentence]) -> list[tuple[str, int, int]]:
 
 def acoustics_of(voice: Voice, name: str | None = None) -> Acoustics:
     """For a voice of a model, its default one if none is named; adapters are worn."""
-    return Acoustics(Aligner(voice.model), voice.speakers[name or voice.name])
+    return Acoustics(OfSpeaker(Aligner(voice.model), voice.speakers[name or voice.name]))
+
+
+def acoustics_shown(recording: Audio) -> Acoustics:
+    """For anybody of whom there is a recording of 1 to 20 s, by the model that clones and ships."""
+    cloner = _shipped_cloner()
+    samples, _ = loud_enough(recording, cloner.spec.sample_rate, "reference")
+    with torch.inference_mode():
+        return Acoustics(OfSeen(cloner.model, cloner.seen(samples)))
+
+
+@cache
+def _shipped_cloner() -> Cloner:
+    return load_cloner()

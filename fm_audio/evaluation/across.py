@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fm_audio.checkpoint import read_json
-from fm_audio.evaluation.fault_set import OF_WORDS, Judged, learned, rates, show
+from fm_audio.evaluation.doubt import KINDS, common_limit
+from fm_audio.evaluation.fault_set import LACKED, OF_WORDS, Judged, having_evidence, learned, of_whole, rates, show, unseen
 from fm_audio.evaluation.sound import Fault
 from fm_audio.evaluation.verify import Verdict
 from fm_audio.types import FmAudioError
@@ -45,35 +46,74 @@ def judged_in(report: Path) -> list[Judged]:
 
 
 def decided(judged: Sequence[Judged], by: Sequence[Judged], place: str, false_alarms: float) -> list[Judged]:
-    """These clips again, refused where the evidence lies above the limit learned from the others. place: known or stranger."""
-    doubts = learned(by, false_alarms)
-    if f"weighed_{place}" not in doubts:
+    """These clips again, refused where the evidence lies above the limit learned from the others. place: known, shown or
+    stranger."""
+    doubt = learned([by], false_alarms)[f"weighed_{place}"]
+    return [_judged(j, bool(j.verdict.evidence) and doubt.log_odds(j.verdict.evidence) > doubt.limit) for j in judged]
+
+
+def pooled(reports: Sequence[Sequence[Judged]], place: str, false_alarms: float) -> list[list[Judged]]:
+    """Clips of several kinds of speech, each decided by weights from nine tenths of all, of which its text is none, and one
+    limit for all kinds, by the mean of their false alarms."""
+    names = KINDS[f"weighed_{place}"]
+    having = [having_evidence(judged, names) for judged in reports]
+    odds = unseen(having, names)
+    limit = common_limit(of_whole(odds, having), false_alarms)
+    refused = {id(j) for row, some in zip(odds, having, strict=True) for x, j in zip(row, some, strict=True) if x > limit}
+    return [[_judged(j, id(j) in refused) for j in judged] for judged in reports]
+
+
+def _judged(j: Judged, refused: bool) -> Judged:
+    """Again, by what is wrong with the sound and by all evidence of its words."""
+    faults = [f for f in j.verdict.faults if f.kind not in OF_WORDS]
+    if refused:
+        faults.append(Fault("misfit", "by all evidence"))
+    return replace(j, verdict=replace(j.verdict, faults=tuple(faults)))
+
+
+def _show_pooled(paths: Sequence[Path], reports: Sequence[Sequence[Judged]], false_alarms: float) -> None:
+    there = places(*reports)
+    found = {place: pooled(reports, place, false_alarms) for place in there}
+    for i, path in enumerate(paths):
+        print(path)
+        show({place: rates(found[place][i]) for place in there})
+
+
+def places(*reports: Sequence[Judged]) -> list[str]:
+    """Those of which all reports hold evidence. Raises FmAudioError where there is none."""
+    common = [place for place in LACKED if all(_has(judged, f"weighed_{place}") for judged in reports)]
+    if not common:
         raise FmAudioError("the reports hold no evidence of a judge that can weigh texts; run fault_set with whisper-tiny.en")
-    doubt = doubts[f"weighed_{place}"]
-    made = []
-    for j in judged:
-        faults = [f for f in j.verdict.faults if f.kind not in OF_WORDS]
-        if j.verdict.evidence and doubt.log_odds(j.verdict.evidence) > doubt.limit:
-            faults.append(Fault("misfit", "by all evidence"))
-        made.append(replace(j, verdict=replace(j.verdict, faults=tuple(faults))))
-    return made
+    return common
+
+
+def _has(judged: Sequence[Judged], kind: str) -> bool:
+    """Of broken clips and of whole ones."""
+    return len({j.fault is None for j in having_evidence(judged, KINDS[kind])}) == 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fm_audio.evaluation.across", description=str(__doc__).splitlines()[0])
-    parser.add_argument("reports", type=Path, nargs=2, metavar="FILE.json", help="of fault_set, on different clips")
-    parser.add_argument("--false-alarms", type=float, default=0.015, metavar="P", help="to set limits by (default 0.015)")
+    parser.add_argument("reports", type=Path, nargs="+", metavar="FILE.json", help="of fault_set, on different clips")
+    parser.add_argument("--pooled", action="store_true", help="speech of several kinds, which weigh the same: one limit for all")
+    parser.add_argument("--false-alarms", type=float, default=0.0175, metavar="P", help="to set limits by (default 0.0175)")
     given = parser.parse_args(argv)
     try:
-        first, second = map(judged_in, given.reports)
-        known, strangers = (
-            rates([*decided(first, second, place, given.false_alarms), *decided(second, first, place, given.false_alarms)])
-            for place in ("known", "stranger")
-        )
+        reports = [judged_in(path) for path in given.reports]
+        if given.pooled:
+            _show_pooled(given.reports, reports, given.false_alarms)
+            return 0
+        if len(reports) != 2:
+            raise FmAudioError(f"{len(reports)} reports: give two, or --pooled")
+        first, second = reports
+        found = {
+            place: rates([*decided(first, second, place, given.false_alarms), *decided(second, first, place, given.false_alarms)])
+            for place in places(first, second)
+        }
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
-    show(known, strangers)
+    show(found)
     return 0
 
 

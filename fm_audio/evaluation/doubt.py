@@ -20,6 +20,8 @@ import numpy as np
 from fm_audio.types import FmAudioError
 
 ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfit")  # `acoustics.Heard.values`
+SEEN = "shown_"  # in front of the same by a model that was shown a recording of the speaker
+SHOWN = tuple(SEEN + name for name in ACOUSTIC)
 READ_AS = ("read_missing", "read_repeated", "read_added", "read_garbled")  # with a fault (`phone_alternatives`)
 READ = ("read_word", "read_phone", "read_window", "read_all", "read_damaged", *READ_AS)  # `reading.Read.values`
 AGAIN = "again_"  # in front of what a second recogniser had to say
@@ -28,11 +30,13 @@ _HEARD = {  # by recognisers: one that can only write, one that can weigh texts,
     "weighed": ("nats", "gap", "distance"),
     "twice": ("nats", "gap", "distance", AGAIN + "nats", AGAIN + "gap", AGAIN + "distance"),
 }
-_SOUND = {"known": (*ACOUSTIC, *READ), "stranger": READ}  # of a speaker whom the acoustic model knows, or of anybody
+# of a speaker whom the acoustic model knows, of one of whom it was shown a recording, or of anybody
+_SOUND = {"known": (*ACOUSTIC, *READ), "shown": (*SHOWN, *READ), "stranger": READ}
 KINDS = {f"{heard}_{sound}": (*_HEARD[heard], *_SOUND[sound]) for heard in _HEARD for sound in _SOUND}
 FILE = Path(__file__).with_name("doubt.json")
 # evidence by alignment, and where its bending begins
-BENT = {**dict.fromkeys(("missing", "repeated", "added", "garbled"), 360.0), **dict.fromkeys(READ_AS, 8.0)}
+_ALIGNED = ("missing", "repeated", "added", "garbled")
+BENT = dict.fromkeys((*_ALIGNED, *(SEEN + name for name in _ALIGNED)), 360.0) | dict.fromkeys(READ_AS, 8.0)
 CUT = ("gap", AGAIN + "gap")
 MOST_NATS = 12.0
 RIDGE = 1e-3
@@ -71,8 +75,15 @@ def _plain(name: str, values: Mapping[str, float]) -> float:
     return float(np.clip(values[name], -MOST_NATS, MOST_NATS)) if name in CUT else float(values[name])
 
 
-def fit(names: Sequence[str], found: Sequence[Mapping[str, float]], faulty: Sequence[bool], limit: float = 0.0) -> Doubt:
-    """Weights of least loss, with a small ridge; both classes weigh the same. Deterministic."""
+def fit(
+    names: Sequence[str],
+    found: Sequence[Mapping[str, float]],
+    faulty: Sequence[bool],
+    limit: float = 0.0,
+    groups: Sequence[int] | None = None,
+) -> Doubt:
+    """Weights of least loss, with a small ridge; both classes weigh the same, and so do `groups`, the number of each recording's,
+    if there are several. Deterministic."""
     from scipy.optimize import minimize
 
     y = np.asarray(faulty, dtype=bool)
@@ -80,7 +91,8 @@ def fit(names: Sequence[str], found: Sequence[Mapping[str, float]], faulty: Sequ
     means, scales = x.mean(0), x.std(0) + 1e-9
     z = np.c_[(x - means) / scales, np.ones(len(x))]
     sign = np.where(y, 1.0, -1.0)
-    share = np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum())
+    group = np.zeros(len(y), dtype=int) if groups is None else np.asarray(groups)
+    share = np.array([0.5 / ((y == a) & (group == b)).sum() for a, b in zip(y, group, strict=True)]) / len(set(group.tolist()))
     ridge = np.r_[np.full(len(names), RIDGE), 0.0]
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -98,10 +110,18 @@ def limit_for(log_odds: Sequence[float], false_alarms: float) -> float:
     return float(np.quantile(np.asarray(log_odds), 1 - false_alarms, method="higher"))
 
 
+def common_limit(log_odds: Sequence[Sequence[float]], false_alarms: float) -> float:
+    """Above which no more than this share lies of several groups of whole recordings, on the average of the groups."""
+    if len(log_odds) == 1:
+        return limit_for(log_odds[0], false_alarms)
+    rows = [np.asarray(row) for row in log_odds]
+    return next(x for x in sorted(np.concatenate(rows)) if float(np.mean([(row > x).mean() for row in rows])) <= false_alarms)
+
+
 def kind_of(values: Mapping[str, float]) -> str:
-    """Which of `KINDS` evidence is of: by how many recognisers, and whether of a speaker who is known."""
+    """Which of `KINDS` evidence is of: by how many recognisers, and whether of a speaker who is known, or was shown."""
     heard = "twice" if AGAIN + "nats" in values else "weighed" if "nats" in values else "written"
-    return f"{heard}_{'known' if 'misfit' in values else 'stranger'}"
+    return f"{heard}_{'known' if 'misfit' in values else 'shown' if SEEN + 'misfit' in values else 'stranger'}"
 
 
 def doubt_of(values: Mapping[str, float]) -> Doubt:

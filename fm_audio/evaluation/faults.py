@@ -20,7 +20,8 @@ SHORTEST_WORD_SECONDS = 0.1  # shorter ones are mostly faults of the alignment; 
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip, its text and when its words are said; another clip of the speaker serves as the reference."""
+    """A clip, its text and when its words are said; another clip of the speaker serves as the reference. `shown` is one that is
+    long enough to be shown to a model that clones, if there is any."""
 
     audio: Audio
     text: str
@@ -28,6 +29,7 @@ class Recording:
     reference: Audio
     reference_text: str
     reference_words: tuple[TimedWord, ...]
+    shown: Audio | None = None
 
     def cut(self, start: float, end: float, reference: bool = False) -> np.ndarray:
         """The samples from one second to another, here or in the reference."""

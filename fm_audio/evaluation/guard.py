@@ -15,6 +15,7 @@ import numpy as np
 
 from fm_audio.audio import Audio
 from fm_audio.data.text.sentences import split_sentences
+from fm_audio.evaluation.acoustics import acoustics_shown
 from fm_audio.evaluation.agreement import otherwise
 from fm_audio.evaluation.metrics import timed
 from fm_audio.evaluation.verify import ALL_HEARD, Verdict, Verifier
@@ -217,7 +218,8 @@ def clone(
     seconds: float | None = None,
     **how: Any,
 ) -> Audio:
-    """`Cloner.say` with a guard that also listens for the reference's words and, with a speaker judge, for its voice.
+    """`Cloner.say` with a guard that also listens for the reference's words and, with a speaker judge, for its voice. In English,
+    where phones are read, it asks the cloner that ships what the text should sound like in the voice of the reference.
 
     It listens to the reference first: FmAudioError where that says something else than its text.
 
@@ -235,6 +237,8 @@ def clone(
     verifier = replace(guard.verifier, reference_text=reference_text)
     if verifier.speaker is not None:
         verifier = replace(verifier, reference=verifier.speaker.embed(reference))
+    if verifier.reading is not None and verifier.language == "en":
+        verifier = replace(verifier, shown=acoustics_shown(reference))
     guard.verifier = verifier
 
     def keep(piece: str, seed: int, draw: Draw) -> Audio:

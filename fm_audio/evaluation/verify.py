@@ -6,7 +6,7 @@ A recogniser's transcript raises suspicions, by sound rather than by spelling; a
 against the text that was asked for, by teacher forcing, so that its own slips are no alarms. The sound is checked without a
 recogniser.
 
-Where the voice's own model can be asked what the text should sound like (`fm_audio.evaluation.acoustics`), one number from all
+Where a model can be asked what the text should sound like in this voice (`fm_audio.evaluation.acoustics`), one number from all
 evidence decides (`fm_audio.evaluation.doubt`), and words only say what is wrong; a second recogniser, if there is one, is asked
 where that number leaves doubts. Elsewhere each suspicion has its limit, and faults that recognisers like to mend (a word left
 out or said twice) are weighed at every word.
@@ -24,7 +24,7 @@ from fm_audio.audio import Audio
 from fm_audio.data.text.frontend import Break, split_markup
 from fm_audio.data.text.said import as_written
 from fm_audio.evaluation import acoustics, reading
-from fm_audio.evaluation.doubt import AGAIN, above_limit, doubt_of
+from fm_audio.evaluation.doubt import AGAIN, SEEN, above_limit, doubt_of
 from fm_audio.evaluation.recognisers import Recogniser, listen
 from fm_audio.evaluation.sound import Fault, SoundLimits, sound_faults
 from fm_audio.evaluation.speaker import SpeakerEncoder
@@ -97,7 +97,7 @@ class Verifier:
     `second` is another recogniser, which is asked where a fault is not unlikely; both must be able to weigh texts.
     `reference_text` are the words of a recording that was imitated, which must not leak. With a `speaker` judge and the
     `reference` embedding (256,) of that recording, every half of the speech must sound like it. `acoustics` know how the voice
-    would say the text.
+    would say the text; `shown` guess it from a recording of somebody (`acoustics.acoustics_shown`).
     """
 
     recogniser: Recogniser
@@ -108,6 +108,7 @@ class Verifier:
     speaker: SpeakerEncoder | None = None
     reference: np.ndarray | None = None
     acoustics: acoustics.Acoustics | None = None
+    shown: acoustics.Acoustics | None = None
     least_similarity: float = 0.55
     second: Recogniser | None = None
     reading: reading.Reading | None = None
@@ -128,7 +129,11 @@ class Verifier:
         if any(f.kind == "silent" for f in faults):
             return Verdict(text, "", tuple(faults))
         heard = listen(self.recogniser, audio)
-        fit, unread = self._fit(audio, plain, pauses)
+        known, unread = self._fit(self.acoustics, audio, plain, pauses)
+        shown, unshown = self._fit(self.shown, audio, plain, pauses)
+        if known is None:
+            unread = unshown if self.acoustics is None else unread
+        fit = known or shown
         read, untold = self._read(audio, plain)
         weighed = weigh(asked, heard, self.words, self.reference_text, self.language, mended=read is None)
         values: dict[str, float] = {}
@@ -137,14 +142,15 @@ class Verifier:
             faults += weighed.faults
             unread = (*unread, *untold)
         else:
-            values, named = {**(fit.values if fit else {}), **read.values, **weighed.values}, weighed.faults
+            values, named = {**read.values, **weighed.values}, weighed.faults
+            values |= {**(known.values if known else {}), **({SEEN + k: v for k, v in shown.values.items()} if shown else {})}
             odds = above_limit(values)
             if self.second is not None and weighed.nats is not None and odds > ASKED_AGAIN:
                 again = weigh(asked, listen(self.second, audio), self.words, self.reference_text, self.language)
                 values |= {AGAIN + name: value for name, value in again.values.items()}
                 odds, named = above_limit(values), named or again.faults
             if odds > 0:
-                shares = doubt_of(values).shares(values)
+                shares = {k if known else k.removeprefix(SEEN): v for k, v in doubt_of(values).shares(values).items()}
                 faults += named or [fit.fault(shares) if fit else read.fault(shares)]
         similarity, unchecked = self._similarity(audio)
         if similarity is not None and similarity < self.least_similarity:
@@ -155,16 +161,18 @@ class Verifier:
             weighed.nats, odds, values,
         )  # fmt: skip
 
-    def _fit(self, audio: Audio, text: str, pauses: Sequence[float]) -> tuple[acoustics.Heard | None, tuple[str, ...]]:
-        """How the sound fits what the speaker would make of the text, or why that was not looked at."""
-        if self.acoustics is None:
+    def _fit(
+        self, voice: acoustics.Acoustics | None, audio: Audio, text: str, pauses: Sequence[float]
+    ) -> tuple[acoustics.Heard | None, tuple[str, ...]]:
+        """How the sound fits what the voice would make of the text, or why that was not looked at."""
+        if voice is None:
             return None, ("misfit: no acoustic model knows the speaker",)
         if self.language != "en":
             return None, ("misfit: how much it is worth was learned in English",)
         if pauses:
             return None, ("misfit: the text asks for pauses, which no alignment expects",)
         try:
-            return self.acoustics.hear(audio, text), ()
+            return voice.hear(audio, text), ()
         except FmAudioError as e:
             return None, (f"misfit: {e}",)
 

@@ -90,35 +90,21 @@ class Aligner:
     def nearest(self, recordings: Sequence[tuple[Tensor, Sequence[Sentence]]]) -> int:
         """The number of the speaker under whom these mels (n bands) of these texts are likeliest."""
         every = range(len(self.model.speaker.weight))
-        likelihoods = [sum(_roomless(mel, self._expected(texts, i)[0])[1] for mel, texts in recordings) for i in every]
+        likelihoods = [sum(_roomless(mel, self.expected(texts, i)[0])[1] for mel, texts in recordings) for i in every]
         return max(every, key=likelihoods.__getitem__)
 
+    @torch.inference_mode()
     def of_speaker(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Tensor:
         """Frames of each symbol (m,) in mel (n bands), by what is known of the speaker of this number."""
-        return self.aligned(mel, sentences, speaker).durations
+        return laid_along(mel, *self.expected(sentences, speaker), self.weight).durations
 
     @torch.inference_mode()
-    def aligned(self, mel: Tensor, sentences: Sequence[Sentence], speaker: int) -> Aligned:
-        """The sentences laid along mel (n bands), by what is known of the speaker of this number."""
-        return laid_along(mel, *self._expected(sentences, speaker), self.weight)
-
-    @torch.inference_mode()
-    def sounds(self, texts: Sequence[str], speaker: int) -> Tensor:
-        """The mean mel of every symbol of these texts (k bands): about all that the speaker of this number ever says."""
-        return self._expected([sentence_of(text, self.front_end(speaker)) for text in texts], speaker)[0]
-
-    def front_end(self, speaker: int) -> FrontEnd:
-        """What the speaker of this number reads with."""
-        return self.model.front_ends.get(self._name(speaker), self.model.frontend)
-
-    def _name(self, speaker: int) -> str:
-        return next(name for name, i in self.model.speakers.items() if i == speaker)
-
-    def _expected(self, sentences: Sequence[Sentence], speaker: int) -> tuple[Tensor, Tensor]:
+    def expected(self, sentences: Sequence[Sentence], speaker: int) -> tuple[Tensor, Tensor]:
         """What the speaker of this number would sound like on average, (m bands), and log frames of each symbol (m,)."""
         vector = self.model.speaker.weight[speaker]
         rows = [torch.tensor([sentence.ids], device=vector.device) for sentence in sentences]
-        with speaking(torch.tensor([self.model.adapters.get(self._name(speaker), 0)], device=vector.device)):
+        name = next(name for name, i in self.model.speakers.items() if i == speaker)
+        with speaking(torch.tensor([self.model.adapters.get(name, 0)], device=vector.device)):
             encoded = [self.model.text(ids, torch.ones_like(ids, dtype=torch.bool), vector[None]) for ids in rows]
         return torch.cat([e.mean[0] for e in encoded]), torch.cat([e.log_durations[0] for e in encoded])
 

@@ -214,7 +214,7 @@ def test_an_adapter_that_does_not_fit_leaves_the_others_on(tiny_voice: Path, fol
 def test_a_judge_expects_what_the_adapter_says(tiny_voice: Path, make_adapter: Make) -> None:
     voice = fm_audio.load(tiny_voice, adapter=make_adapter("carl", letters=True))
     its, base = (acoustics_of(voice, name) for name in ("carl", "bernard"))
-    assert its.aligner.front_end(its.speaker) is voice.model.front_ends["carl"]
+    assert its.expected.frontend is voice.model.front_ends["carl"]
     assert its.sounds.shape[1] == base.sounds.shape[1] and its.sounds.shape != base.sounds.shape
     heard = its.hear(voice.say("hello there", voice="carl"), "hello there")
     assert heard.values.keys() <= {*ACOUSTIC}

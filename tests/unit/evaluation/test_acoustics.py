@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import fm_audio
 from fm_audio.audio import Audio, load_audio
-from fm_audio.evaluation.acoustics import Acoustics, acoustics_of
+from fm_audio.evaluation.acoustics import Acoustics, acoustics_of, acoustics_shown
 from fm_audio.evaluation.alternatives import KINDS
-from fm_audio.evaluation.doubt import ACOUSTIC, above_limit
+from fm_audio.evaluation.clips import manifest_lines
+from fm_audio.evaluation.doubt import ACOUSTIC, SHOWN, above_limit
 from fm_audio.evaluation.reading import Reading
 from fm_audio.evaluation.recognisers import Heard
 from fm_audio.evaluation.verify import Verifier
 from fm_audio.types import FmAudioError
+from fm_audio.voices.aligner import Aligner
+from fm_audio.voices.cloner import load_cloner
+from fm_audio.voices.expected import OfSeen
 
 SAID = "For the twentieth time that evening the two men shook hands."
 RECORDING = Path(__file__).parents[2] / "data/kathleen/000.opus"
@@ -35,9 +40,9 @@ def audio() -> Audio:
 
 
 @pytest.fixture(scope="module")
-def spans(acoustics: Acoustics, audio: Audio) -> dict[str, tuple[int, int]]:
+def spans(audio: Audio) -> dict[str, tuple[int, int]]:
     """First sample and one past the last of each word."""
-    words = acoustics.aligner.words(audio, SAID)
+    words = Aligner(fm_audio.load("kathleen").model).words(audio, SAID)
     return {w.text: (round(w.start_seconds * RATE), round(w.end_seconds * RATE)) for w in words}
 
 
@@ -153,6 +158,29 @@ def test_a_second_judge_is_asked_in_doubt_and_changes_it(acoustics: Acoustics, s
     assert odds[0] > odds[1] + 0.5, "who hears the same other words confirms the doubt"
     alone = Verifier(certain, second=Weighs(other, 12.0)).judge(audio, SAID)
     assert "second judge: it is asked where phones leave doubts" in alone.unchecked
+
+
+@pytest.mark.slow
+def test_a_cloner_that_was_shown_a_recording_tells_too(
+    shipped: Reading, audio: Audio, spans: dict[str, tuple[int, int]]
+) -> None:
+    """Of a woman whom the voice does not know: her other recording is all there is."""
+    line = manifest_lines(RECORDING.parent / "manifest.jsonl")[1]
+    shown = acoustics_shown(load_audio(line.path, RATE))
+    for judge in (shown, Acoustics(shown.expected)):
+        assert set(judge.hear(audio, SAID).values) == set(ACOUSTIC)
+    bad = Audio(dropped(audio.samples, *spans["evening"]), RATE)
+    verifier = Verifier(Weighs(SAID, 30.0), shown=shown, reading=shipped)
+    good, found = verifier.judge(audio, SAID), verifier.judge(bad, SAID)
+    assert good.ok and not found.ok and "missing" not in good.evidence and set(SHOWN) <= set(good.evidence)
+    assert [f.kind for f in found.faults] == ["misfit"] and "evening" in found.summary or "time" in found.summary
+    alone = Verifier(Weighs(SAID, 30.0), reading=shipped).judge(audio, SAID)
+    assert "misfit: no acoustic model knows the speaker" in alone.unchecked and not good.unchecked
+
+
+def test_a_model_without_durations_expects_nothing(model: Path) -> None:
+    with pytest.raises(FmAudioError, match="lays no text by durations"):
+        OfSeen(load_cloner(model).model, torch.zeros(5, 100))
 
 
 def test_a_text_that_does_not_fit_into_the_sound_is_said_to_be_unchecked(acoustics: Acoustics, audio: Audio) -> None:

@@ -46,7 +46,8 @@ def test_each_is_decided_by_the_other(tmp_path: Path, capsys: pytest.CaptureFixt
     files = [str(written(tmp_path / f"{seed}.json", clips(seed, 2.0))) for seed in (1, 2)]
     assert main(files) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert "refused 100.0 %" in lines["drop"] and "refused 100.0 %" in lines["clip"] and float(lines["none"].split()[2]) < 8
+    assert "known: 100.0 %" in lines["drop"] and "known: 100.0 %" in lines["clip"] and float(lines["none"].split()[2]) < 8
+    assert "shown:" not in lines["drop"], "nobody was shown a recording"
     first, second = (judged_in(Path(f)) for f in files)
     assert first == clips(1, 2.0)
     backwards = decided(first, [*clips(3, -2.0)], "known", 0.015)
@@ -62,3 +63,12 @@ def test_what_is_no_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     for bad, why in ((none, "no report of fault_set there"), (listed, "is no report"), (mute, "hold no evidence of a judge")):
         assert main([good, str(bad)]) == 2
         assert why in capsys.readouterr().err
+
+
+def test_several_kinds_of_speech_share_weights_and_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(written(tmp_path / f"{seed}.json", clips(seed, 2.0))) for seed in (1, 2, 3)]
+    assert main(["--pooled", *files]) == 0
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.endswith(".json")] == files
+    assert printed.count("known: 100.0 %") >= 6 and "shown:" not in printed
+    assert main(files) == 2 and "3 reports: give two, or --pooled" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from fm_audio.evaluation.doubt import FILE, KINDS, READ, above_limit, as_json, doubt_of, fit, kind_of, limit_for
+from fm_audio.evaluation.doubt import FILE, KINDS, READ, above_limit, as_json, common_limit, doubt_of, fit, kind_of, limit_for
 from fm_audio.types import FmAudioError
 
 
@@ -61,3 +61,29 @@ def test_what_ships_is_complete() -> None:
         assert above_limit(values) == pytest.approx(doubt_of(values).log_odds(values) - doubt_of(values).limit)
         weights = dict(zip(names, doubt_of(values).weights, strict=True))
         assert max(weights[name] for name in READ) > 0, "phones that are read badly speak against a recording"
+
+
+def test_groups_weigh_the_same_however_large_they_are() -> None:
+    """A small group in which the first value tells, beside a large one in which the second does."""
+    draw = np.random.default_rng(0)
+
+    def some(n: int, tells: str) -> list[tuple[dict[str, float], bool]]:
+        made = []
+        for i in range(n):
+            values = {"nats": float(draw.normal()), "distance": float(draw.normal())}
+            values[tells] += 2.0 * (i % 2)
+            made.append((values, bool(i % 2)))
+        return made
+
+    clips = [*some(40, "nats"), *some(400, "distance")]
+    groups = [0] * 40 + [1] * 400
+    values, faulty = [v for v, _ in clips], [f for _, f in clips]
+    alone, fair = (fit(("nats", "distance"), values, faulty, groups=g) for g in (None, groups))
+    assert fair.weights[0] > 2 * alone.weights[0] and abs(fair.weights[0] - fair.weights[1]) < 0.5 * max(fair.weights)
+
+
+def test_one_limit_for_all_groups_goes_by_the_mean_of_their_alarms() -> None:
+    quiet, loud = [0.0] * 90 + [1.0] * 10, [5.0, 6.0]
+    limit = common_limit([quiet, loud], 0.3)
+    assert limit == 5.0, "half of the few loud ones is a quarter of the mean"
+    assert common_limit([quiet], 0.05) == limit_for(quiet, 0.05) == 1.0

@@ -122,12 +122,13 @@ def test_evidence_is_learned_from_what_was_judged() -> None:
     draw = np.random.default_rng(1)
 
     def judged(i: int, fault: str | None) -> Judged:
-        names = KINDS["twice_known"] if i % 2 else KINDS["weighed_known"]  # the second judge was not asked about all
+        heard = "twice" if i % 2 else "weighed"  # the second judge was not asked about all
+        names = (*KINDS[f"{heard}_known"], *KINDS[f"{heard}_shown"])
         evidence = {name: float(draw.normal()) for name in names} | {"distance": float(fault is not None) + draw.normal(0, 0.2)}
         return Judged(fault, Verdict(str(i), "", (), evidence=evidence), 1.0, 1.0)
 
     clips = [judged(i, fault) for i in range(60) for fault in (None, "drop")]
-    doubts = learned(clips, 0.05)
+    doubts = learned([clips], 0.05)
     assert {kind: doubt.names for kind, doubt in doubts.items()} == KINDS
     for doubt in doubts.values():
         assert max(zip(doubt.weights, doubt.names, strict=True))[1] == "distance"
