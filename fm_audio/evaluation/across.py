@@ -1,10 +1,12 @@
-"""Two fault sets, each decided on by what was learned from the other: what a judge finds in clips that it has not seen.
+"""Fault sets, each decided on by what was learned from others: what a judge finds in clips that it has not seen.
 
     python -m fm_audio.evaluation.fault_set manifest.jsonl --half test --skip 0 --json 0.json
     python -m fm_audio.evaluation.fault_set manifest.jsonl --half test --skip 1 --json 1.json
     python -m fm_audio.evaluation.across 0.json 1.json
+    python -m fm_audio.evaluation.across --pooled anna.json carl.json dora.json
 
-The evidence of both is in their reports, so that nothing is listened to again.
+Pooled, sets of several kinds of speech weigh the same and share one limit, and each clip is decided on by nine tenths of all
+texts. The evidence is in the reports, so that nothing is listened to again.
 """
 
 from __future__ import annotations
@@ -12,12 +14,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from fm_audio.checkpoint import read_json
 from fm_audio.evaluation.doubt import KINDS, common_limit
-from fm_audio.evaluation.fault_set import LACKED, OF_WORDS, Judged, having_evidence, learned, of_whole, rates, show, unseen
+from fm_audio.evaluation.fault_set import LACKED, Judged, having_evidence, learned, of_whole, rates, redecided, show, unseen
 from fm_audio.evaluation.sound import Fault
 from fm_audio.evaluation.verify import Verdict
 from fm_audio.types import FmAudioError
@@ -49,7 +50,7 @@ def decided(judged: Sequence[Judged], by: Sequence[Judged], place: str, false_al
     """These clips again, refused where the evidence lies above the limit learned from the others. place: known, shown or
     stranger."""
     doubt = learned([by], false_alarms)[f"weighed_{place}"]
-    return [_judged(j, bool(j.verdict.evidence) and doubt.log_odds(j.verdict.evidence) > doubt.limit) for j in judged]
+    return [redecided(j, bool(j.verdict.evidence) and doubt.log_odds(j.verdict.evidence) > doubt.limit) for j in judged]
 
 
 def pooled(reports: Sequence[Sequence[Judged]], place: str, false_alarms: float) -> list[list[Judged]]:
@@ -60,15 +61,7 @@ def pooled(reports: Sequence[Sequence[Judged]], place: str, false_alarms: float)
     odds = unseen(having, names)
     limit = common_limit(of_whole(odds, having), false_alarms)
     refused = {id(j) for row, some in zip(odds, having, strict=True) for x, j in zip(row, some, strict=True) if x > limit}
-    return [[_judged(j, id(j) in refused) for j in judged] for judged in reports]
-
-
-def _judged(j: Judged, refused: bool) -> Judged:
-    """Again, by what is wrong with the sound and by all evidence of its words."""
-    faults = [f for f in j.verdict.faults if f.kind not in OF_WORDS]
-    if refused:
-        faults.append(Fault("misfit", "by all evidence"))
-    return replace(j, verdict=replace(j.verdict, faults=tuple(faults)))
+    return [[redecided(j, id(j) in refused) for j in judged] for judged in reports]
 
 
 def _show_pooled(paths: Sequence[Path], reports: Sequence[Sequence[Judged]], false_alarms: float) -> None:

@@ -112,11 +112,17 @@ def as_if(judged: Sequence[Judged], place: str) -> list[Judged]:
     made = []
     for j in judged:
         evidence = {name: value for name, value in j.verdict.evidence.items() if name not in LACKED[place]}
-        faults = [f for f in j.verdict.faults if f.kind not in OF_WORDS]
-        if evidence and above_limit(evidence) > 0:
-            faults.append(Fault("misfit", "by phones and recogniser"))
-        made.append(replace(j, verdict=replace(j.verdict, faults=tuple(faults), evidence=evidence)))
+        again = redecided(j, bool(evidence) and above_limit(evidence) > 0)
+        made.append(replace(again, verdict=replace(again.verdict, evidence=evidence)))
     return made
+
+
+def redecided(j: Judged, refused: bool) -> Judged:
+    """The same clip by what was wrong with its sound, and refused or not by the evidence of its words."""
+    faults = [f for f in j.verdict.faults if f.kind not in OF_WORDS]
+    if refused:
+        faults.append(Fault("misfit", "by all evidence"))
+    return replace(j, verdict=replace(j.verdict, faults=tuple(faults)))
 
 
 def residual(detection: float, false_alarms: float, broken_share: float, redraws: int = REDRAWS) -> float:

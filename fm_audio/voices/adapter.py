@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,18 @@ def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
         facts=config.get("facts", {}),
         reference=own_reference(folder, config),
     )
+
+
+def read_another(folder: str | os.PathLike[str], base: Path | None, taken: Container[str]) -> Adapter:
+    """An adapter for a model that is loaded, from the folder `base` where it came from one, and has voices `taken`.
+
+    Raises FmAudioError as `read_adapter` and `require_base` do, and for a name that is taken."""
+    adapter = read_adapter(folder)
+    if base is not None:
+        require_base(adapter, base)
+    if adapter.voice in taken:
+        raise FmAudioError(f"adapter {folder}: there is a voice {adapter.voice!r} already; remove it, or choose another --name")
+    return adapter
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

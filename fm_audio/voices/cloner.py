@@ -24,7 +24,7 @@ from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.tasks.infill_tts import InfillTTS
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapted import Wardrobe
-from fm_audio.voices.adapter import read_adapter, require_base
+from fm_audio.voices.adapter import read_adapter, read_another, require_base
 from fm_audio.voices.find import SHIPPED, device_named, load_vocoder
 from fm_audio.voices.presets import sampling_of
 from fm_audio.voices.reference import Reference, loud_enough, own_reference, require_pace, require_reference
@@ -99,13 +99,7 @@ class Cloner:
         The model's own answers stay exactly as they are. Raises FmAudioError on an adapter that was made for other weights and on
         a name that is taken.
         """
-        adapter = read_adapter(folder)
-        if self.folder is not None:
-            require_base(adapter, self.folder)
-        if adapter.voice in self.voices:
-            raise FmAudioError(
-                f"adapter {folder}: there is a voice {adapter.voice!r} already; remove it, or choose another --name"
-            )
+        adapter = read_another(folder, self.folder, self.voices)
         self.wardrobe.put_on(adapter)
         if adapter.reference is not None:
             self.references[adapter.voice] = adapter.reference

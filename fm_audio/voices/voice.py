@@ -20,7 +20,7 @@ from fm_audio.tasks.groups import groups
 from fm_audio.tasks.speech_requests import GROUP_FRAMES, SpeechRequest
 from fm_audio.types import FmAudioError, length_mask
 from fm_audio.voices.adapted import Wardrobe
-from fm_audio.voices.adapter import read_adapter, require_base
+from fm_audio.voices.adapter import read_another
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,7 @@ class Voice:
         The other voices stay exactly as they are, and all of them may share a batch. Raises FmAudioError on an adapter that was
         made for other weights and on a name that is taken.
         """
-        adapter = read_adapter(folder)
-        if self.folder is not None:
-            require_base(adapter, self.folder)
-        if adapter.voice in self.speakers:
-            raise FmAudioError(
-                f"adapter {folder}: there is a voice {adapter.voice!r} already; remove it, or choose another --name"
-            )
+        adapter = read_another(folder, self.folder, self.speakers)
         self.wardrobe.put_on(adapter)
         self.speakers[adapter.voice], self.cards[adapter.voice] = adapter.voice, dict(adapter.facts)
         return adapter.voice
