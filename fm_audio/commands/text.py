@@ -19,7 +19,7 @@ from fm_audio.tasks.text_requests import GeneratedText, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 
-FLOW_ONLY = ("steps", "temperature", "guidance", "length", "candidates", "samples")
+FLOW_ONLY = ("steps", "guidance", "length", "candidates")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +65,7 @@ def _written(model: object, requests: Sequence[TextRequest], given: argparse.Nam
         needless = [f"--{name}" for name in FLOW_ONLY if getattr(given, name) is not None]
         if needless:
             raise FmAudioError(f"{given.model}: writes token after token and knows no {', '.join(needless)}; leave it out")
-        return model.generate(requests)
+        return model.generate(requests, given.temperature, given.samples or 1)
     if not isinstance(model, TextToText | TextInPlace):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which writes no text; give a text-to-text model")
     sampling = model.default_sampling().changed(steps=given.steps, temperature=given.temperature, guidance=given.guidance)

@@ -138,5 +138,5 @@ class PairsDataModule(lightning.LightningDataModule):
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    ids = pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
     return ids, length_mask(torch.tensor([len(row) for row in rows]))

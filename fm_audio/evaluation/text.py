@@ -2,7 +2,8 @@
 
 One row for each number of steps and each temperature, the scale of the noise that is started from. The row of one step is always
 there: it is a plain classifier of every place by itself, and says how much the flow adds. Minimum Bayes risk over several samples
-has rows of its own, with all its forwards counted.
+has rows of its own, with all its forwards counted. A model that writes one token after the other has a row for each temperature.
+`--likelihood` adds how likely every answer is to another model, which stands beside diversity and never alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 from fm_audio.checkpoint import load_model
 from fm_audio.data.text.pairs import Pair, read_pairs
+from fm_audio.evaluation.likelihood import Likelihood
 from fm_audio.evaluation.metrics import Interval, timed
 from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.text_metrics import Diversity, Quality, diversity, quality
@@ -34,9 +36,12 @@ from fm_audio.types import FmAudioError
 
 EXAMPLE = """examples:
   python -m fm_audio.evaluation.text g2p data/pronunciations/test.tsv --steps 1 4 16 --temperature 0 1 --mbr 8 --json g2p.json
-  python -m fm_audio.evaluation.text phrases data/phrases/test.tsv --steps 4 16 64 --temperature 1 --limit 500"""
+  python -m fm_audio.evaluation.text runs/phrases/model data/phrases/test.tsv --steps 4 16 64 --temperature 1 --limit 500 \
+    --likelihood runs/phrases_autoregressive/model"""
 TOGETHER = 512  # requests handed over at once
-COLUMNS = ("setting", "token error %", "item error %", "distinct-1", "distinct-2", "entropy", "self-BLEU", "forwards", "ms")
+COLUMNS = (
+    "setting", "token error %", "item error %", "distinct-1", "distinct-2", "entropy", "self-BLEU", "nats", "forwards", "ms",
+)  # fmt: skip
 
 Generate = Callable[[Sequence[TextRequest]], list[GeneratedText]]
 
@@ -52,7 +57,8 @@ class Way:
 
 @dataclass(frozen=True)
 class Row:
-    """What one way came to. Forwards are means over items; quality is None where there is nothing to be right about."""
+    """What one way came to. Forwards are means over items; quality is None where there is nothing to be right about; nats are the
+    mean −log probability of a token of the answers by the model of `--likelihood`."""
 
     label: str
     settings: dict[str, Any]
@@ -62,15 +68,17 @@ class Row:
     batched_ms: float
     alone_ms: float | None
     answers: list[str]
+    nats: Interval | None = None
 
     def report(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def ways(model: torch.nn.Module, given: argparse.Namespace) -> list[Way]:
-    """All rows that were asked for; an autoregressive model has one."""
+    """All rows that were asked for; an autoregressive model has no steps."""
     if isinstance(model, AutoregressiveText):
-        return [Way("greedy", {}, model.generate)]
+        tries = [(t, 1) for t in given.temperature] + [(t, given.mbr) for t in given.temperature if t > 0 and given.mbr > 1]
+        return [_in_turn(model, temperature, samples) for temperature, samples in tries]
     if not isinstance(model, TextToText | TextInPlace):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which writes no text; give a text-to-text model")
     length = given.length or model.default_decoding().length
@@ -80,6 +88,12 @@ def ways(model: torch.nn.Module, given: argparse.Namespace) -> list[Way]:
         noisy = [temperature for temperature in given.temperature if temperature > 0]
         found += [_way(model, given, steps, temperature, given.mbr, length) for temperature in noisy for steps in given.mbr_steps]
     return found
+
+
+def _in_turn(model: AutoregressiveText, temperature: float, samples: int) -> Way:
+    label = (f"temperature {temperature:g}" if temperature else "greedy") + (f", MBR of {samples}" if samples > 1 else "")
+    settings = {"temperature": temperature, "samples": samples}
+    return Way(label, settings, lambda requests: model.generate(requests, temperature, samples))
 
 
 def _way(
@@ -93,7 +107,7 @@ def _way(
     return Way(label, settings, lambda requests: model.generate(requests, sampling, decoding))
 
 
-def judged(way: Way, pairs: Sequence[Pair], seed: int, alone: int) -> Row:
+def judged(way: Way, pairs: Sequence[Pair], seed: int, alone: int, likely: Likelihood | None = None) -> Row:
     """Have all pairs written, and the first `alone` of them again one at a time for the clock."""
     requests = [TextRequest(p.source, seed + i) for i, p in enumerate(pairs)]
     way.generate(requests[:2])  # warms up
@@ -113,10 +127,11 @@ def judged(way: Way, pairs: Sequence[Pair], seed: int, alone: int) -> Row:
         1000 * seconds / len(pairs),
         1000 * statistics.median(single) if single else None,
         texts,
+        likely(pairs, texts) if likely else None,
     )
 
 
-def table(title: str, rows: Sequence[Row], right: Diversity) -> Any:
+def table(title: str, rows: Sequence[Row], right: Diversity, right_nats: Interval | None = None) -> Any:
     """A rich table with one row for each way, and the diversity of the right answers last."""
     made = require("rich.table", "the table of results").Table(
         title=title, caption="in brackets: 95 % bootstrap interval over items; ms: an item's share of a batch / one item alone"
@@ -126,13 +141,17 @@ def table(title: str, rows: Sequence[Row], right: Diversity) -> Any:
     for r in rows:
         errors = [_percent(r.quality.token_error), _percent(r.quality.item_error)] if r.quality else ["", ""]
         alone = "" if r.alone_ms is None else f" / {r.alone_ms:.1f}"
-        made.add_row(r.label, *errors, *_shown(r.diversity), f"{r.forwards:.1f}", f"{r.batched_ms:.2f}{alone}")
-    made.add_row("the right answers", "", "", *_shown(right), "", "")
+        made.add_row(r.label, *errors, *_shown(r.diversity), _nats(r.nats), f"{r.forwards:.1f}", f"{r.batched_ms:.2f}{alone}")
+    made.add_row("the right answers", "", "", *_shown(right), _nats(right_nats), "", "")
     return made
 
 
 def _shown(d: Diversity) -> list[str]:
     return [f"{v:.3f}" for v in (d.distinct_1, d.distinct_2)] + [f"{d.entropy:.2f}", f"{d.self_bleu:.3f}"]
+
+
+def _nats(interval: Interval | None) -> str:
+    return "" if interval is None else rf"{interval.value:.2f} \[{interval.low:.2f}, {interval.high:.2f}]"
 
 
 def _percent(interval: Interval) -> str:
@@ -160,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--solver", default="euler")
     made.add_argument("--guidance", type=float, default=1.0, metavar="W", help="1 is off")
     made.add_argument("--no-stop", action="store_true", help="go on to the last step when nothing changes any more")
+    made.add_argument("--likelihood", metavar="DIR", help="a model of autoregressive_text that says how likely answers are")
     made.add_argument("--limit", type=int, metavar="N", help="the first N pairs only")
     made.add_argument("--alone", type=int, default=20, metavar="N", help="items that are timed one at a time (default 20)")
     made.add_argument("--seed", type=int, default=0, help="of the first item; the next takes the next seed (default 0)")
@@ -176,16 +196,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(given.threads)
         pairs = read_pairs(given.pairs)[: given.limit]
         model = part_of(load_model(folder_of(given.model)).to(given.device), "writing")
-        rows = [judged(way, pairs, given.seed, given.alone) for way in ways(model, given)]
+        likely = Likelihood(given.likelihood, given.device) if given.likelihood else None
+        rows = [judged(way, pairs, given.seed, given.alone, likely) for way in ways(model, given)]
         right = diversity([p.target for p in pairs])
+        right_nats = likely(pairs, [p.target for p in pairs]) if likely else None
         console = require("rich.console", "the table of results").Console(highlight=False)
         if not console.is_terminal:
             console.width = 160  # a file or a pipe has no edge to fold at
-        console.print(table(f"{given.model}: {len(pairs)} items of {given.pairs}, {given.threads} threads", rows, right))
+        title = f"{given.model}: {len(pairs)} items of {given.pairs}, {given.threads} threads"
+        console.print(table(title, rows, right, right_nats))
         if given.json:
             everything = {"model": str(given.model), "pairs": str(given.pairs), "items": len(pairs), "seed": given.seed}
             everything |= {"parameters": sum(p.numel() for p in model.parameters()), "threads": given.threads}
-            save_json(given.json, everything | {"right": asdict(right), "rows": [r.report() for r in rows]})
+            everything |= {"right": asdict(right), "right_nats": right_nats and asdict(right_nats)}
+            save_json(given.json, everything | {"rows": [r.report() for r in rows]})
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

@@ -46,7 +46,12 @@ def writes(sampling: Sampling, decoding: TextDecoding) -> Callable[..., Outputs]
 
 
 def writes_in_turn(net: AutoregressiveText, items: Sequence[TextRequest], padding: int) -> Outputs:
-    return written(net.generate([*items, *[TextRequest("abcdefgab")] * padding])[: len(items)])
+    others = [TextRequest("abcdefgab" if net.source else None)] * padding
+    return written(net.generate([*items, *others], 0.7, 2)[: len(items)])
+
+
+def in_turn(source: bool = True) -> nn.Module:
+    return AutoregressiveText(ALPHABET if source else None, ALPHABET, WIDTH, 2, 2, text_width=12, text_layers=1, text_heads=2)
 
 
 def text_task(make: Callable[[], nn.Module], run: Callable[..., Outputs], items: Sequence[TextRequest] = TEXTS) -> Case:
@@ -62,9 +67,10 @@ CASES: dict[str, Case] = {
         lambda: writing(False), writes(Sampling(6), TextDecoding("drawn")), [TextRequest(None, i) for i in range(5)]
     ),
     "written text, one token after the other": text_task(
-        lambda: AutoregressiveText(ALPHABET, ALPHABET, WIDTH, 2, 2, text_width=12, text_layers=1, text_heads=2),
-        writes_in_turn,
-        [t for t in TEXTS if t.text],
+        in_turn, writes_in_turn, [t for t in TEXTS if t.text]
+    ),
+    "written text, one token after the other, free": text_task(
+        lambda: in_turn(False), writes_in_turn, [TextRequest(None, i) for i in range(5)]
     ),
     "written text, in place": text_task(
         writing_in_place, writes(Sampling(6, grid="quantile"), TextDecoding(samples=2)), [t for t in TEXTS if t.text]

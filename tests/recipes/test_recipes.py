@@ -295,7 +295,7 @@ def test_a_listening_recipe_builds_at_its_size_and_learns_at_a_small_one(name: s
 
 WRITING = (
     "pronunciation", "pronunciation_in_place", "pronunciation_autoregressive", "modernising", "modernising_autoregressive",
-    "phrases",
+    "phrases", "phrases_autoregressive",
 )  # fmt: skip
 
 

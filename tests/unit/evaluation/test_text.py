@@ -113,10 +113,26 @@ def test_free_writing_has_diversity_and_no_errors(tmp_path: Path) -> None:
     assert found["rows"][0]["settings"]["length"] == "drawn" and found["right"]["distinct_1"] == 3 / 5
 
 
-def test_an_autoregressive_model_has_one_row(tmp_path: Path) -> None:
-    sizes = {"width": 16, "layers": 1, "heads": 2, "text_width": 16, "text_layers": 1, "text_heads": 2}
-    model = folder(tmp_path / "m", "autoregressive_text.AutoregressiveText", source=LETTERS, target=LETTERS, **sizes)
-    assert [row["label"] for row in report(tmp_path, model, PAIRS, "--mbr", "8")["rows"]] == ["greedy"]
+IN_TURN = {"width": 16, "layers": 1, "heads": 2, "text_width": 16, "text_layers": 1, "text_heads": 2}
+
+
+def test_an_autoregressive_model_has_a_row_for_each_temperature(tmp_path: Path) -> None:
+    model = folder(tmp_path / "m", "autoregressive_text.AutoregressiveText", source=LETTERS, target=LETTERS, **IN_TURN)
+    rows = report(tmp_path, model, PAIRS, "--mbr", "3")["rows"]
+    assert [row["label"] for row in rows] == ["greedy", "temperature 1", "temperature 1, MBR of 3"]
+    assert rows[2]["forwards"] > rows[1]["forwards"]
+
+
+def test_answers_are_as_likely_as_another_model_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = folder(tmp_path / "model", "text_to_text.TextToText", **small(False))
+    judge = folder(tmp_path / "judge", "autoregressive_text.AutoregressiveText", source=None, target=LETTERS, **IN_TURN)
+    pairs = [Pair(None, "a b"), Pair(None, "b c a")]
+    found = report(tmp_path, model, pairs, "--steps", "2", "--temperature", "1", "--likelihood", str(judge))
+    for nats in (*(row["nats"] for row in found["rows"]), found["right_nats"]):
+        assert 0 < nats["low"] <= nats["value"] <= nats["high"]
+    write_pairs(tmp_path / "test.tsv", pairs)
+    assert main([str(model), str(tmp_path / "test.tsv"), "--likelihood", str(model)]) == 2
+    assert "has no exact probability" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.groups import groups
 from fm_audio.tasks.text_requests import TextDecoding, TextRequest, seeds_of
 from fm_audio.tasks.text_to_text import TextToText
-from fm_audio.types import FmAudioError
+from fm_audio.types import Cond, FmAudioError
 
 VOCABULARY = Letters("abc", longest=4)
 WORDS = ["".join(w) for n in (1, 2, 3) for w in product("abc", repeat=n)]  # 39, each answered by itself backwards
@@ -108,6 +108,57 @@ def test_what_is_written_step_by_step_is_what_the_whole_sequence_says() -> None:
         n = made.forwards
         assert log_p.argmax(-1)[: len(made.ids)].tolist() == list(made.ids)
         assert float(log_p.amax(-1)[:n].mean().detach()) == pytest.approx(made.log_probability, abs=1e-5)
+
+
+def wild(source: bool = True) -> AutoregressiveText:
+    torch.manual_seed(2)
+    sizes: dict[str, Any] = {"text_width": 16, "text_layers": 1}
+    model = AutoregressiveText(VOCABULARY if source else None, VOCABULARY, 16, 2, 2, **sizes).eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    return model
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_how_likely_a_text_is_sums_what_it_was_written_with(source: bool) -> None:
+    model = wild(source)
+    asked = [TextRequest(w if source else None, i) for i, w in enumerate(WORDS[:9])]
+    made = model.generate(asked, 0.8)
+    rows = [(VOCABULARY.encode(WORDS[i]) if source else [], list(m.ids)) for i, m in enumerate(made)]
+    log_p = model.log_probability(PairsDataset()[rows])
+    whole = [m for m in made if len(m.ids) < VOCABULARY.longest]  # the others were cut, and their last place is no end
+    assert len(whole) > 2
+    for one, wanted in zip(made, log_p.tolist(), strict=True):
+        if one in whole:
+            assert one.log_probability * one.forwards == pytest.approx(wanted, abs=1e-4)
+
+
+def test_what_is_drawn_one_after_the_other_is_drawn_as_often_as_it_is_likely() -> None:
+    model = wild(False)
+    first = [m.ids[:1] for m in model.generate([TextRequest(None, seed) for seed in range(2000)])]
+    start = torch.tensor([[END]])
+    p = model(start, torch.ones(1, 1, dtype=torch.bool), Cond()).softmax(-1)[0, 0].detach()
+    for token in range(END + 1, len(VOCABULARY.symbols)):
+        assert first.count((token,)) / 2000 == pytest.approx(float(p[token]), abs=0.04)
+    assert len({m.ids for m in model.generate([TextRequest(None, seed) for seed in range(9)], 0.0)}) == 1
+
+
+def test_samples_of_the_baseline_are_weighed_and_counted() -> None:
+    model = wild()
+    one, many = (model.generate([TextRequest("abc", 3)], 1.0, samples)[0] for samples in (1, 5))
+    assert len(many.samples) == 5 and many.text in many.samples and many.samples[0] == one.text and many.forwards > one.forwards
+
+
+def test_the_baseline_writes_freely_or_answers_never_both() -> None:
+    with pytest.raises(FmAudioError, match="give a text"):
+        wild().generate([TextRequest(None)])
+    with pytest.raises(FmAudioError, match="answers nothing"):
+        wild(False).generate([TextRequest("abc")])
+    with pytest.raises(FmAudioError, match="temperature -1"):
+        wild().generate([TextRequest("abc")], -1.0)
+    with pytest.raises(FmAudioError, match="raise it"):
+        wild().generate([TextRequest("abc")], 0.0, 2)
 
 
 def test_a_token_does_not_see_later_ones() -> None:
