@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +64,32 @@ def _told(part: tuple[str, str, Wave], start: float) -> dict[str, Any]:
     return {"kind": part[1], "start": round(start, 3), "end": round(start + len(part[2]) / RATE, 3)}
 
 
-def make(out: Path, clips: int, mixed: float, seed: int = 0, hold_out: int = 12) -> Report:
-    import soundfile
-
+def make(out: Path, clips: int, mixed: float, seed: int = 0, hold_out: int = 12, jobs: int = 1) -> Report:
     (out / "wavs").mkdir(parents=True, exist_ok=True)
-    lines = []
-    for i in range(clips):
-        caption, wave, parts = clip(np.random.default_rng([seed, i]), mixed)
-        audio = f"wavs/{i:05d}.wav"
-        soundfile.write(out / audio, np.clip(wave, -1, 1), RATE, subtype="PCM_16")
-        kinds = [part["kind"] for part in parts]
-        held = i % hold_out == 0 or (len(kinds) > 1 and text_hash(" ".join(kinds)) % hold_out == 0) if hold_out else False
-        row = {"id": f"{i:05d}", "audio": audio, "text": caption, "speaker": kinds[0] if len(kinds) == 1 else "mixed"}
-        lines.append(json.dumps({**row, "held": held, "parts": parts}))
+    written = partial(_written, out, mixed, seed, hold_out)
+    if jobs == 1:
+        lines = list(map(written, range(clips)))
+    else:
+        with ProcessPoolExecutor(jobs) as pool:
+            lines = list(pool.map(written, range(clips), chunksize=16))
     manifest = out / "manifest.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    options = Options(licence="CC0-1.0", synthetic=True, relative=True)
+    options = Options(licence="CC0-1.0", synthetic=True, relative=True, workers=jobs)
     clips_read = read_manifest(manifest, Naming("mixed", "en"))
     return prepare(clips_read, out, options, Report("procedural sounds", options.licence, True))
+
+
+def _written(out: Path, mixed: float, seed: int, hold_out: int, i: int) -> str:
+    """Clip i as a file, and its line of the manifest."""
+    import soundfile
+
+    caption, wave, parts = clip(np.random.default_rng([seed, i]), mixed)
+    audio = f"wavs/{i:05d}.wav"
+    soundfile.write(out / audio, np.clip(wave, -1, 1), RATE, subtype="PCM_16")
+    kinds = [part["kind"] for part in parts]
+    held = i % hold_out == 0 or (len(kinds) > 1 and text_hash(" ".join(kinds)) % hold_out == 0) if hold_out else False
+    row = {"id": f"{i:05d}", "audio": audio, "text": caption, "speaker": kinds[0] if len(kinds) == 1 else "mixed"}
+    return json.dumps({**row, "held": held, "parts": parts})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -93,10 +103,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     held_out = "about one clip and one pair of kinds in N for validation (12); 0 is none"
     parser.add_argument("--hold-out", type=int, default=12, help=held_out)
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side (1)")
     args = parser.parse_args(argv)
-    if args.clips < 1 or not 0 <= args.mixed <= 1:
-        raise FmAudioError(f"--clips {args.clips} --mixed {args.mixed}: give 1 or more clips, and a share from 0 to 1")
-    print("\n".join(make(args.out, args.clips, args.mixed, args.seed, args.hold_out).lines()))
+    if min(args.clips, args.jobs) < 1 or not 0 <= args.mixed <= 1:
+        asked = f"--clips {args.clips} --jobs {args.jobs} --mixed {args.mixed}"
+        raise FmAudioError(f"{asked}: give 1 or more clips and jobs, and a share from 0 to 1")
+    print("\n".join(make(args.out, args.clips, args.mixed, args.seed, args.hold_out, args.jobs).lines()))
 
 
 if __name__ == "__main__":

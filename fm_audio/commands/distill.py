@@ -20,6 +20,7 @@ from fm_audio.adapt.folders import reachable
 from fm_audio.checkpoint import load_model, read_config, save_model
 from fm_audio.data.pairs import PairsDataModule
 from fm_audio.data.speech import SpeechDataModule
+from fm_audio.flow.distillation import QUIETEST
 from fm_audio.folders import becoming, require_new
 from fm_audio.tasks.text_to_audio import RETRIEVE, TextToAudio
 from fm_audio.training.distill import OBJECTIVES, Distill
@@ -47,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the new folder to write")
     made.add_argument("--objective", choices=sorted(OBJECTIVES), default="flow_map", help="(default: flow_map)")
     made.add_argument("--guidance", type=float, help="the teacher's weight, baked in (default: the one it samples with)")
+    scaled = "what the noise of training is scaled by (default: 0.5 1); best near the temperature that the student speaks at"
+    made.add_argument("--temperatures", type=float, nargs=2, default=(QUIETEST, 1.0), metavar=("LEAST", "MOST"), help=scaled)
     made.add_argument("--steps", type=int, default=2000, metavar="N", help="of training (default: 2000)")
     made.add_argument("--minutes", type=float, metavar="M", help="at most so long")
     made.add_argument("--learning-rate", type=float, default=3e-4, help="(default: 0.0003)")
@@ -69,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         config = read_config(teacher)
         model = load_model(teacher)
         guidance = given.guidance if given.guidance is not None else _guidance(model, config)
-        distill = Distill(str(teacher), given.objective, guidance)
+        distill = Distill(str(teacher), given.objective, guidance, tuple(given.temperatures))
         distill.begin(model)
         batches = data_of(model, given.data, given.batch, given.seed).endless()
         with becoming(given.out) as hidden:

@@ -6,6 +6,9 @@
     Steps     the mean velocity of two steps of the teacher, over a gap up to 0.3, for a student of one time (ZipVoice, Zhu et al.
               2025)
     Reflow    straight lines from noise to where the teacher carries it (Liu et al. 2023, "Rectified flow")
+    Ways      mean velocity between two places of the teacher's own way from noise (from its start to its end: Luhman and Luhman
+              2021, "Knowledge distillation in iterative generative models"), over gaps 1, 1/2, 1/4 …: nothing is learnt of the
+              student's own guesses, which is surer where there are few steps of training
 
 Guidance is baked in: the teacher is followed with its weight, the student is asked without.
 """
@@ -43,7 +46,9 @@ class Objective(Protocol):
 
 class Taught:
     """What all objectives share: a teacher's head, frozen, the guidance that it is followed with, and how much noise there is:
-    from `QUIETEST` times as much up, since one samples with less of it than one trains with."""
+    between `temperatures`, at first from `QUIETEST` up, since one samples with less of it than one trains with."""
+
+    temperatures: tuple[float, float] = (QUIETEST, 1.0)
 
     def __init__(self, teacher: nn.Module, guidance: float = 1.0) -> None:
         self._teacher = [teacher.eval().requires_grad_(False)]  # a list, so that it is no part of the student
@@ -51,7 +56,8 @@ class Taught:
 
     def noise_scale(self, b: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
         """(b 1 1)."""
-        return (QUIETEST + (1 - QUIETEST) * uniforms(b, False, generator, device)).float().view(-1, 1, 1)
+        low, high = self.temperatures
+        return (low + (high - low) * uniforms(b, False, generator, device)).float().view(-1, 1, 1)
 
     def teacher(self, like: Tensor) -> Any:
         """The teacher's head, where the student is."""
@@ -97,6 +103,7 @@ class FlowMap(Taught):
                 target = torch.where(still.view(-1, 1, 1), here.softmax(-1), joined)
             else:
                 target = torch.where(still.view(-1, 1, 1), here, (u1 + u2) / 2)
+        torch.clear_autocast_cache()  # some versions would use weights that were cast above, without a gradient
         asked, u = _asked(head, x, s, gap, mask, cond, port)
         if tokens:
             return masked_mean(F.kl_div(asked.log_softmax(-1), target, reduction="none").sum(-1), scored)
@@ -148,6 +155,40 @@ class Reflow(Taught):
         h = head._hidden(point(head.path, x0, made, t), t, mask, cond, port)
         with torch.autocast(x1.device.type, enabled=False):
             return head.ports[port].loss(h.float(), x0, made, t, head.path, scored)
+
+
+class Ways(Taught):
+    """The teacher's own way, walked by midpoint in `steps` (a power of two) equal steps, of which the student takes all, half, a
+    quarter … at once. It starts where samples start, so that places are those that a student comes by."""
+
+    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = 8) -> None:
+        super().__init__(teacher, guidance)
+        if steps < 1 or steps & (steps - 1):
+            raise FmAudioError(f"Ways: steps is {steps}; give a power of two, often 8")
+        self.steps = steps
+
+    def __call__(
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        generator: torch.Generator | None,
+    ) -> Tensor:  # fmt: skip
+        if _of_tokens(head, port):
+            raise FmAudioError("Ways: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
+        b, device = len(x0), x0.device
+        sampling = Sampling(self.steps, solver="midpoint", guidance=self.guidance)
+        with torch.no_grad():
+            field, solver, times = self.field(mask, cond, null, port, x0), sampling.make_solver(), sampling.times()
+            way = [x0]
+            for i in range(self.steps):
+                way.append(solver(field, way[-1], times[i : i + 2]))
+            places = torch.stack(way, 1)  # b steps+1 n d
+            drawn, begun = (uniforms(b, stratified, generator, device) for stratified in (True, False))
+            length = 2 ** (drawn * self.steps.bit_length()).long()  # all lengths 1, 2, 4 … steps equally often
+            first = (begun * (self.steps + 1 - length)).long()
+            rows, s, gap = torch.arange(b, device=device), (first / self.steps).float(), (length / self.steps).float()
+            x = places[rows, first]
+            target = (places[rows, first + length] - x) / gap.view(-1, 1, 1)
+        _, u = _asked(head, x, s, gap, mask, cond, port)
+        return masked_mean((u - target).square(), scored)
 
 
 def _of_tokens(head: Any, port: str) -> bool:

@@ -14,41 +14,56 @@ from torch import nn
 
 from fm_audio.backbones.two_times import TwoTimes
 from fm_audio.checkpoint import load_into, load_model, read_config
-from fm_audio.flow.distillation import FlowMap, Reflow, Steps
+from fm_audio.flow.distillation import QUIETEST, FlowMap, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
 from fm_audio.types import FmAudioError
 
-OBJECTIVES: Mapping[str, Any] = {"flow_map": FlowMap, "steps": Steps, "reflow": Reflow}
+OBJECTIVES: Mapping[str, Any] = {"flow_map": FlowMap, "steps": Steps, "reflow": Reflow, "ways": Ways}
+OF_TWO_TIMES = ("flow_map", "ways")
 FROM_TEACHER = ("kind", "vocoder", "voices", "default_voice", "sampling")
 
 
 class Distill:
-    """teacher: the folder of a model of the same recipe. objective: flow_map, steps or reflow (`fm_audio.flow.distillation`).
-    guidance: the weight that the teacher is followed with; the student then needs none."""
+    """teacher: the folder of a model of the same recipe. objective: flow_map, steps, reflow or ways, of
+    `fm_audio.flow.distillation`. guidance: the weight that the teacher is followed with; the student then needs none.
+    temperatures: the least and the most that noise is scaled by, near the student's own if it is to have one alone."""
 
-    def __init__(self, teacher: str, objective: str = "flow_map", guidance: float = 1.0) -> None:
+    def __init__(
+        self,
+        teacher: str,
+        objective: str = "flow_map",
+        guidance: float = 1.0,
+        temperatures: tuple[float, float] = (QUIETEST, 1.0),
+    ) -> None:
         if objective not in OBJECTIVES:
             raise FmAudioError(f"Distill: objective is {objective!r}; there are {', '.join(OBJECTIVES)}")
-        self.teacher, self.objective, self.guidance = teacher, objective, guidance
+        if not 0.0 <= temperatures[0] <= temperatures[1]:
+            raise FmAudioError(f"Distill: temperatures are {temperatures}; give the least and the most, often 0.5 and 1")
+        self.teacher, self.objective, self.guidance, self.temperatures = teacher, objective, guidance, temperatures
 
     def begin(self, task: nn.Module) -> None:
-        """Give the task its teacher's weights and what to learn; all but its head stays as it is.
+        """Give the task its teacher's weights and what to learn; all but its head stays as it is, and drops nothing out.
 
         Raises FmAudioError where the teacher is another kind of model, and where the task has no flow head or several.
         """
         load_into(task, self.teacher)
         name, head = _head_of(task)
         _, teacher = _head_of(load_model(self.teacher))
-        head.objective = OBJECTIVES[self.objective](teacher, self.guidance)
+        objective = OBJECTIVES[self.objective](teacher, self.guidance)
+        objective.temperatures = self.temperatures
+        head.objective = objective
+        for part in task.modules():
+            if isinstance(part, nn.Dropout) and part not in set(head.modules()):
+                part.p = 0.0
         task.requires_grad_(False)
         head.requires_grad_(True)
-        if self.objective == "flow_map":
+        if self.objective in OF_TWO_TIMES:
             head.backbone = TwoTimes(head.backbone)
 
     def exported(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """The node of the task as it is after `begin`."""
         arguments = dict(node["init_args"])
-        if self.objective == "flow_map":
+        if self.objective in OF_TWO_TIMES:
             wrapper = f"{TwoTimes.__module__}.{TwoTimes.__qualname__}"
             arguments["backbone"] = {"class_path": wrapper, "init_args": {"inner": arguments["backbone"]}}
         return {**node, "init_args": arguments}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.two_times import TwoTimes
-from fm_audio.flow.distillation import FlowMap, Objective, Reflow, Steps
+from fm_audio.flow.distillation import FlowMap, Objective, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
@@ -68,6 +68,32 @@ def test_a_flow_map_goes_in_one_step_and_in_many() -> None:
 
 
 @pytest.mark.slow
+def test_ways_of_the_teacher_are_gone_in_one_step_and_in_a_few() -> None:
+    head = taught(Ways(Exact()), True)  # type: ignore[arg-type]
+    assert off(head, ONE) < 0.1 and off(head, Sampling(steps=2)) < 0.1 and off(head, Sampling(steps=4)) < 0.1
+
+
+def test_ways_ask_for_what_leads_along_the_teachers_way() -> None:
+    class Told(nn.Module):
+        """A student that answers the exact mean velocity: from x_s to x_e of N(1.5, 0.2^2)."""
+
+        ports = {"mel": MelPort(2, 24)}
+
+        def predict(self, x: Tensor, s: Tensor, mask: Tensor, cond: Cond, port: str) -> Tensor:
+            gap = jump(s)
+            spread, mean = [((1 - t) ** 2 + (0.2 * t) ** 2).sqrt().view(-1, 1, 1) for t in (s, s + gap)], 1.5
+            there = mean * (s + gap).view(-1, 1, 1) + spread[1] / spread[0] * (x - mean * s.view(-1, 1, 1))
+            return (there - x) / gap.view(-1, 1, 1)
+
+        def _to_velocity(self, prediction: Tensor, x: Tensor, s: Tensor, mask: Tensor, port: str) -> Tensor:
+            return prediction
+
+    g, x = torch.Generator().manual_seed(0), torch.randn(32, 3, 2)
+    losses = [Ways(Exact(), steps=k)(Told(), x, x, MASK, MASK, Cond(), None, "mel", g) for k in (8, 32)]  # type: ignore[arg-type]
+    assert losses[0] < 1e-2 and losses[1] < 0.05 * losses[0], "what is left is the error of midpoint"
+
+
+@pytest.mark.slow
 def test_reflow_straightens_the_way() -> None:
     assert off(taught(Reflow(Exact(), steps=16), False), ONE) < 0.1  # type: ignore[arg-type]
 
@@ -95,6 +121,13 @@ def test_a_second_time_adds_nothing_until_it_is_taught_and_at_no_gap() -> None:
     assert not jump(torch.zeros(2)).any(), "told within, forgotten without"
 
 
+def test_noise_is_as_loud_as_the_temperatures_say() -> None:
+    objective = Ways(Exact())  # type: ignore[arg-type]
+    objective.temperatures = (0.6, 0.7)
+    scale = objective.noise_scale(1000, None, torch.device("cpu"))
+    assert scale.shape == (1000, 1, 1) and 0.6 <= scale.min() < 0.61 and 0.69 < scale.max() <= 0.7
+
+
 def test_tokens_are_taught_as_probabilities() -> None:
     torch.manual_seed(0)
 
@@ -115,13 +148,20 @@ def test_tokens_are_taught_as_probabilities() -> None:
         optimizer.step()
     assert 0 <= losses[-1] < 0.5 * losses[0]
     assert not any(p.grad is not None for p in teacher.parameters()), "the teacher is not taught"
-    head.objective = Steps(teacher)
-    with pytest.raises(FmAudioError, match="distil tokens by FlowMap or Reflow"):
-        head.loss(x1, MASK, Cond(), "text")
+    for of_mels in (Steps(teacher), Ways(teacher)):
+        head.objective = of_mels
+        with pytest.raises(FmAudioError, match="distil tokens by FlowMap or Reflow"):
+            head.loss(x1, MASK, Cond(), "text")
 
 
 @pytest.mark.parametrize(
-    "made", [lambda: FlowMap(Exact(), diagonal=1.0), lambda: Steps(Exact(), longest=0.0), lambda: Reflow(Exact(), steps=0)]
+    "made",
+    [
+        lambda: FlowMap(Exact(), diagonal=1.0),
+        lambda: Steps(Exact(), longest=0.0),
+        lambda: Reflow(Exact(), steps=0),
+        lambda: Ways(Exact(), steps=6),
+    ],
 )
 def test_objectives_that_teach_nothing_are_refused(made: Any) -> None:
     with pytest.raises(FmAudioError, match="give"):

@@ -143,6 +143,39 @@ class LettersAndPhones:
         return " ".join(" ".join(spelled).split())
 
 
+class Words:
+    """Known words as one symbol each, the space behind them with them; any other word letter by letter, and then a space.
+
+    words: those that are known, with spaces between them. Texts are read in lower case; runs of white space become one space.
+    """
+
+    def __init__(self, words: str, alphabet: str = LOWER_CASE + "' ", longest: int = 64) -> None:
+        if " " not in alphabet:
+            raise FmAudioError(f"Words: the alphabet {alphabet!r} has no space, which ends a word that is spelled; add it")
+        self.letters = Letters(alphabet, longest)
+        self.table = [f"{word} " for word in words.lower().split()]
+        _require_distinct("Words", [*alphabet, *self.table])
+        self.words, self.alphabet, self.longest = words, alphabet, _checked("Words", longest)
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        return (*self.letters.symbols, *self.table)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word[:-1]: i for i, word in enumerate(self.table, len(self.letters.symbols))}
+
+    def encode(self, text: str) -> list[int]:
+        end = self.letters.symbols.index(" ")
+        found = []
+        for word in unicodedata.normalize("NFC", text).lower().split():
+            found += [self._ids[word]] if word in self._ids else [*self.letters.encode(word), end]
+        return fitting(found, self.longest, "words and letters", text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.symbols[i] for i in until_end(ids)).rstrip()
+
+
 class Pieces:
     """Subwords of a SentencePiece model file. Needs `sentencepiece`: `pip install fm-audio[train]`."""
 

@@ -100,8 +100,14 @@ def test_steps_keeps_the_network_as_it_is_and_texts_are_distilled_too(tmp_path: 
 
 
 def test_what_cannot_be_distilled_is_refused(tiny_voice: Path, cuts: str, tmp_path: Path) -> None:
-    with pytest.raises(FmAudioError, match="objective is 'magic'; there are flow_map, steps, reflow"):
+    with pytest.raises(FmAudioError, match="objective is 'magic'; there are flow_map, steps, reflow, ways"):
         Distill("x", "magic")
+    with pytest.raises(FmAudioError, match="give the least and the most"):
+        Distill("x", temperatures=(0.7, 0.6))
+    task = load_model(tiny_voice)
+    Distill(str(tiny_voice), "ways").begin(task)
+    dropping = [m.p for m in task.modules() if isinstance(m, torch.nn.Dropout)]
+    assert dropping and not any(dropping), "what is not taught is asked as it will be"
     model = load_model(tiny_voice.parent / "tiny_vocoder")
     with pytest.raises(FmAudioError):
         Distill(str(tiny_voice)).begin(model)

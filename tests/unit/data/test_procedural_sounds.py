@@ -73,8 +73,9 @@ def test_two_sounds_follow_or_overlap_as_the_caption_says() -> None:
 
 def test_held_out_pairs_are_nowhere_in_training(tmp_path: Path) -> None:
     main([str(tmp_path / "a"), "--clips", "60", "--hold-out", "5", "--mixed", "0.8"])
-    main([str(tmp_path / "b"), "--clips", "60", "--hold-out", "5", "--mixed", "0.8"])
-    assert (tmp_path / "a/manifest.jsonl").read_bytes() == (tmp_path / "b/manifest.jsonl").read_bytes()
+    main([str(tmp_path / "b"), "--clips", "60", "--hold-out", "5", "--mixed", "0.8", "--jobs", "2"])
+    for name in ("manifest.jsonl", "wavs/00007.wav"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     rows = [json.loads(line) for line in (tmp_path / "a/manifest.jsonl").read_text().splitlines()]
     trained, held = (list(load_cuts(str(tmp_path / f"a/{name}.jsonl.gz"))) for name in ("cuts", "validation"))
     assert {c.id for c in held} == {r["id"] for r in rows if r["held"]} and len(trained) + len(held) == 60
@@ -84,5 +85,6 @@ def test_held_out_pairs_are_nowhere_in_training(tmp_path: Path) -> None:
 
     never = {tuple(p["kind"] for p in r["parts"]) for i, r in enumerate(rows) if r["held"] and i % 5 and len(r["parts"]) == 2}
     assert never and not never & pairs(False)
-    with pytest.raises(FmAudioError, match="a share from 0 to 1"):
-        main([str(tmp_path / "c"), "--mixed", "2"])
+    for wrong in (["--mixed", "2"], ["--jobs", "0"]):
+        with pytest.raises(FmAudioError, match="a share from 0 to 1"):
+            main([str(tmp_path / "c"), *wrong])

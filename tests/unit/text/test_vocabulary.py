@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from fm_audio.data.text.edits import edit_distance, least_risk
-from fm_audio.data.text.vocabulary import END, PAD, Dealt, Letters, LettersAndPhones, Phones, Pieces, Symbols, Vocabulary
+from fm_audio.data.text.vocabulary import (
+    END,
+    PAD,
+    Dealt,
+    Letters,
+    LettersAndPhones,
+    Phones,
+    Pieces,
+    Symbols,
+    Vocabulary,
+    Words,
+)
 from fm_audio.types import FmAudioError
 
 
@@ -27,7 +38,7 @@ def test_there_and_back(pieces: Pieces) -> None:
     vocabularies: list[tuple[Vocabulary, str]] = [
         (Letters(), "o'clock"), (Symbols(["do", "re", "mi"]), "re do do mi"), (Phones(), "F L IH1 B"),
         (Phones(stress=False), "F L IH B"), (pieces, "the dog sat"), (LettersAndPhones(), "o'clock at ten"),
-        (LettersAndPhones(), "F L IH1 B"),
+        (LettersAndPhones(), "F L IH1 B"), (Words("a dog"), "a dog's on a log"),
     ]  # fmt: skip
     for v, text in vocabularies:
         assert isinstance(v, Vocabulary)
@@ -62,6 +73,20 @@ def test_letters_stand_beside_what_is_dealt_to_them() -> None:
     assert v.decode([*v.encode("a b"), *v.encode("T _ K+S")]) == "a b T K S" and v.decode(v.encode("_")) == ""
     with pytest.raises(FmAudioError, match="not so: .'a'"):
         LettersAndPhones("ab ", 6, ["a", "T"])
+
+
+def test_words_that_are_not_known_are_spelled() -> None:
+    v = Words("a dog", "adgs ", 6)
+    assert v.symbols == ("<pad>", "<end>", "a", "d", "g", "s", " ", "a ", "dog ")
+    assert v.encode(" A\ndog") == [7, 8] and v.encode("sad a") == [5, 2, 3, 6, 7]
+    refused = {"cat": "'c' is none of the characters", "sad sad": "8 words and letters; at most 6", " ": "empty"}
+    for text, message in refused.items():
+        with pytest.raises(FmAudioError, match=message):
+            v.encode(text)
+    with pytest.raises(FmAudioError, match="no space"):
+        Words("a dog", "adg")
+    with pytest.raises(FmAudioError, match="not so: .'a '"):
+        Words("a dog a")
 
 
 def test_letters_are_written_in_one_way() -> None:
