@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from fm_audio.commands.running import add_running
+from fm_audio.commands.sampling import FIELDS, add_adaptive, chosen
 from fm_audio.evaluation import clips, cloning, report
 from fm_audio.evaluation.clips import Clip, Setting
 from fm_audio.evaluation.judge import Judges, Result, hear, summarise
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--similarity-clips", type=_positive, default=20, metavar="N", help="at most N references (default 20)")
     made.add_argument("--dnsmos", action="store_true", help="predicted listening quality")
     made.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (default 2)")
+    add_adaptive(made)
     add_running(made)
     made.add_argument("--out", type=Path, metavar="DIR", help="write wavs, results.json and results.png here")
     made.add_argument("--json", action="store_true", help="the report on stdout, as JSON")
@@ -146,6 +148,11 @@ def _settings(given: argparse.Namespace) -> list[Setting]:
     return [Setting(*chosen) for chosen in product(*(values or [None] for values in asked))]
 
 
+def _sampling_asked(given: argparse.Namespace) -> dict[str, Any]:
+    """What holds for all settings: the solver, and what items decide for themselves."""
+    return {name: getattr(given, name) for name in FIELDS if getattr(given, name) is not None}
+
+
 def _cast(given: argparse.Namespace) -> list[cloning.Speaker]:
     """Whom a cloner imitates, first, and whom they are told from."""
     if not given.clone:
@@ -162,6 +169,7 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
     cloner = load_cloner(given.clone, precision=given.precision, compile=given.compile, adapter=given.adapter)
+    cloner.sampling = chosen(cloner.sampling, given)
     imitated = [who for who in cast if any(fnmatchcase(who.name, pattern) for pattern in given.imitate or ["*"])]
     if len(cast) < 2:
         raise FmAudioError("--imitate: there is one speaker and nobody to tell them from; name others with --among")
@@ -184,6 +192,7 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
         "length": cloner.model.length_rule(given.length),
         "references": {who.name: str(who.reference) for who in imitated},
         "told_from": [who.name for who in cast],
+        **_sampling_asked(given),
     }
     return protocol, takes, source
 
@@ -208,10 +217,11 @@ def _spoken(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
     voice = fm_audio.load(given.voice, precision=given.precision, compile=given.compile, adapter=given.adapter)
+    voice.sampling = chosen(voice.sampling, given)
     made = [(s, clips.speak(voice, protocol.sentences, s, given.seed, given.speaker)) for s in _settings(given)]
     takes = [Take(setting.label, spoken) for setting, spoken in made]
     source = {"voice": given.speaker or voice.name, "model": voice.model_name, "seed": given.seed}
-    source |= {"precision": given.precision, "compiled": given.compile}
+    source |= {"precision": given.precision, "compiled": given.compile, **_sampling_asked(given)}
     return protocol, takes, source
 
 
@@ -219,6 +229,8 @@ def _recorded(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any
     """Recordings by number beside a list of sentences, or with the texts of their manifest."""
     if given.steps or given.temperature or given.guidance:
         raise FmAudioError("--audio judges recordings as they are: --steps, --temperature and --guidance need --voice")
+    if _sampling_asked(given):
+        raise FmAudioError("--audio judges recordings as they are: --solver and its like need --voice or --clone")
     if given.adapter:
         raise FmAudioError("--audio judges recordings as they are: --adapter needs --voice or --clone")
     if given.compile or given.precision != "fp32":

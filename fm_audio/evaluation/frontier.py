@@ -133,17 +133,23 @@ class Frontier:
         asked = point.sampling(self.own)
         counted = Counted(asked.make_solver())
         sampling = replace(asked, solver=counted, tolerance=None)
-        seconds, off = [], []
+        seconds, mels = [], []
         with peak_megabytes() as peak:
             for i in range(self.items):
                 begun = time.perf_counter()
-                mel = self.generate(i, i, sampling)
+                mels.append(self.generate(i, i, sampling))
                 seconds.append(time.perf_counter() - begun)
-                off.append(_off(mel, self.converged[i]))
-        error = sum(off) / self.items / self.spread
         return replace(
-            point, forwards=counted.forwards / self.items, seconds=median(seconds), megabytes=peak(), error=error
+            point,
+            forwards=counted.forwards / self.items,
+            seconds=median(seconds),
+            megabytes=peak(),
+            error=self.error(mels),
         )
+
+    def error(self, mels: Sequence[Tensor]) -> float:
+        """Of all items' mels, whoever made them: item i with seed i."""
+        return sum(map(_off, mels, self.converged)) / self.items / self.spread
 
     def sweep(
         self,

@@ -77,6 +77,9 @@ def test_a_voice_is_judged_at_every_setting(
     assert again["protocol"]["fingerprint"] == report["protocol"]["fingerprint"]
     heard = [[s["heard"] for s in r["settings"][0]["sentences"]] for r in (report, again)]
     assert heard[0] == heard[1]
+    assert main([*asked, "--steps", "3", "--solver", "midpoint", "--json"]) == 0
+    slower = json.loads(capsys.readouterr().out)
+    assert slower["source"]["solver"] == "midpoint" and slower["settings"][0]["forwards"] == 12
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,7 @@ def test_a_voice_is_judged_at_every_setting(
         (["--audio", "{tmp}/mute.jsonl"], "no text"),
         (["--audio", "{tmp}/gone.jsonl"], "line 1: there is no file"),
         (["--audio", "{data}", "--steps", "4"], "--steps"),
+        (["--audio", "{data}", "--solver", "heun"], "--solver"),
         (["--audio", "{data}", "--sentences", "harvard40"], "its own texts"),
         (["--audio", "{data}", "--judge", "whisper-huge"], "whisper-huge"),
         (["--audio", "{data}", "--limit", "1", "--similarity", "self"], "two or more"),

@@ -1,0 +1,188 @@
+"""What few steps cost to the ear: reports of `fm-audio eval`, of a teacher and its student, in one table and one picture.
+
+Word error and DNSMOS are also told above a baseline, on the same sentences, in pairs. Distances of mels are those that
+`fm_audio.evaluation.student_distance` wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fm_audio.evaluation.metrics import Edits, Interval, difference_interval, mean_interval
+from fm_audio.extras import require
+from fm_audio.types import FmAudioError
+
+EXAMPLE = """example:
+  python -m fm_audio.evaluation.few_steps teacher=results/teacher/results.json student=results/student/results.json \\
+      --against teacher@32 --distances distances.json -o few_steps.png"""
+PANELS = ("word error, %", "similarity", "DNSMOS overall", "mel distance (1: another reading)")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting of one report; rates are fractions."""
+
+    curve: str
+    forwards: int
+    told: Mapping[str, Any]
+    protocol: str
+
+    @property
+    def sentences(self) -> Sequence[Mapping[str, Any]]:
+        return self.told["sentences"]
+
+    @property
+    def words(self) -> list[Edits]:
+        return [Edits(**sentence["words"]) for sentence in self.sentences]
+
+    def above(self, other: Row) -> tuple[Interval, Interval | None]:
+        """Word error and DNSMOS less the other row's, by sentence; without the second where no judge told it."""
+        told = [(mine["dnsmos"], their["dnsmos"]) for mine, their in zip(self.sentences, other.sentences, strict=True)]
+        quality = [mine["overall"] - their["overall"] for mine, their in told if mine and their]
+        return difference_interval(self.words, other.words), mean_interval(quality) if quality else None
+
+    def figure(self, panel: str) -> Interval | None:
+        """In the panel's unit; None where no judge told it."""
+        if panel == PANELS[0]:
+            i = Interval(**self.told["word_error_rate"])
+            return Interval(100 * i.value, 100 * i.low, 100 * i.high)
+        found = self.told["similarity"] if panel == PANELS[1] else (self.told["dnsmos"] or {}).get("overall")
+        return Interval(**found) if found else None
+
+
+def rows_of(curve: str, path: Path) -> list[Row]:
+    """The settings of a report. Raises FmAudioError where it is none, or tells no forwards."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        return [Row(curve, int(s["forwards"]), s, s["protocol"]) for s in settings]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise FmAudioError(f"{path}: is no report of a voice by fm-audio eval ({e}); give its results.json") from e
+
+
+def read(named: Sequence[str]) -> list[Row]:
+    """NAME=FILE … -> rows by curve and forwards. Raises FmAudioError unless all were judged alike."""
+    rows = []
+    for each in named:
+        curve, equals, file = each.partition("=")
+        if not equals:
+            raise FmAudioError(f"{each!r}: give NAME=FILE, such as student=results/results.json")
+        rows += rows_of(curve, Path(file))
+    if len({row.protocol for row in rows}) > 1:
+        raise FmAudioError("the reports are of several protocols (sentences or judge); figures of one alone can be compared")
+    order = list(dict.fromkeys(row.curve for row in rows))
+    return sorted(rows, key=lambda row: (order.index(row.curve), row.forwards))
+
+
+def baseline(rows: Sequence[Row], named: str) -> Row:
+    """The row of NAME@FORWARDS. Raises FmAudioError naming those there are."""
+    found = {f"{row.curve}@{row.forwards}": row for row in rows}
+    if named not in found:
+        raise FmAudioError(f"--against {named}: there are {', '.join(found)}")
+    return found[named]
+
+
+def table(rows: Sequence[Row], against: Row | None = None) -> list[str]:
+    """Lines of Markdown."""
+    heads = ["", "forwards", "word error %", "character error %", "left out / twice", "similarity", "DNSMOS overall"]
+    lines = [heads]
+    if against:
+        lines = [heads + [f"{what} above {against.curve}, {against.forwards}" for what in ("word error %", "DNSMOS")]]
+    for row in rows:
+        error = [_shown(Interval(**row.told[f"{unit}_error_rate"]), 100) for unit in ("word", "character")]
+        faults = f"{row.told['words_left_out']} / {row.told['words_said_twice']}"
+        judged = [_shown(f, places=2) if (f := row.figure(panel)) else "" for panel in PANELS[1:3]]
+        above = [] if against is None else ["", ""] if row is against else _above(row, against)
+        lines.append([row.curve, str(row.forwards), *error, faults, *judged, *above])
+    lines.insert(1, ["---"] * len(lines[0]))
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _above(row: Row, against: Row) -> list[str]:
+    words, quality = row.above(against)
+    return [_shown(words, 100, signed=True), _shown(quality, places=2, signed=True) if quality else ""]
+
+
+def _shown(i: Interval, times: float = 1, places: int = 1, signed: bool = False) -> str:
+    value, low, high = (f"{times * x:{'+' if signed else ''}.{places}f}" for x in (i.value, i.low, i.high))
+    return f"{value} [{low}, {high}]"
+
+
+def draw(path: Path, rows: Sequence[Row], distances: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    """A PNG of four panels against forwards; bars are 95 % intervals; curves stand a little apart, so that none is hidden."""
+    figure = require("matplotlib.figure", "the picture of few steps").Figure(figsize=(8, 6.4), layout="constrained")
+    places = figure.subplots(2, 2, sharex=True).ravel()
+    curves = list(dict.fromkeys([*(row.curve for row in rows), *distances]))
+    most = max([*(row.forwards for row in rows), *(p["forwards"] for points in distances.values() for p in points)])
+    ticks = [2**k for k in range(int(most).bit_length())]
+    for i, curve in enumerate(curves):
+        style: dict[str, Any] = {"color": f"C{i}", "marker": "os^D"[i % 4], "ms": 5, "lw": 1.4, "label": curve}
+        beside = 1.05 ** (i - (len(curves) - 1) / 2)
+        for panel, place in zip(PANELS[:3], places, strict=False):
+            known = [(row.forwards * beside, f) for row in rows if row.curve == curve and (f := row.figure(panel))]
+            if known:
+                values = [f.value for _, f in known]
+                bars = [[f.value - f.low for _, f in known], [f.high - f.value for _, f in known]]
+                place.errorbar([x for x, _ in known], values, yerr=bars, capsize=3, elinewidth=1, **style)
+        points = distances.get(curve, ())
+        if points:
+            places[3].plot([p["forwards"] for p in points], [p["error"] for p in points], **style)
+    for panel, place in zip(PANELS, places, strict=True):
+        place.set_title(panel + ("" if panel == PANELS[3] else " [95 %]"), fontsize=12)
+        place.set_xscale("log")
+        place.set_xticks(ticks, [str(n) for n in ticks])
+        place.minorticks_off()
+        place.grid(alpha=0.3)
+    places[0].set_ylim(bottom=0)
+    places[3].set_yscale("log")
+    places[3].yaxis.set(major_formatter="{x:g}")
+    for place in places[2:]:
+        place.set_xlabel("forwards")
+    handles, labels = max((place.get_legend_handles_labels() for place in places), key=lambda both: len(both[1]))
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=11)
+    figure.savefig(path, format="png", dpi=100)
+
+
+def _distances(path: Path | None) -> dict[str, list[dict[str, float]]]:
+    if path is None:
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["distances"]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise FmAudioError(f"{path}: holds no distances ({e}); write them with fm_audio.evaluation.student_distance") from e
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m fm_audio.evaluation.few_steps",
+        description=str(__doc__).splitlines()[0],
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("reports", nargs="+", metavar="NAME=FILE.json", help="reports of fm-audio eval; one name, one curve")
+    parser.add_argument("--against", metavar="NAME@FORWARDS", help="the row above which the others are told too")
+    parser.add_argument("--distances", type=Path, metavar="FILE.json", help="what student_distance wrote")
+    parser.add_argument("-o", dest="picture", type=Path, metavar="PNG", help="draw them")
+    given = parser.parse_args(argv)
+    try:
+        rows = read(given.reports)
+        against = baseline(rows, given.against) if given.against else None
+        distances = _distances(given.distances)
+        if given.picture:
+            if not given.picture.parent.is_dir():
+                raise FmAudioError(f"{given.picture}: there is no folder {given.picture.parent}; make it first")
+            draw(given.picture, rows, distances)
+    except FmAudioError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    print("\n".join(table(rows, against)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
