@@ -135,5 +135,7 @@ def test_the_model_that_ships_is_found_by_default_and_by_name(tmp_path: Path) ->
     assert soundfile.info(tmp_path / "rain.wav").frames == 12_000
     maker = load_sounds("made_sounds")
     assert maker.model.clips is not None and (SHIPPED / "made_sounds/card.md").is_file()
+    known, spelled = (maker.model.frontend.encode(text).ids for text in ("rain", "A zebra's rain"))  # type: ignore[operator]
+    assert spelled[-1:] == known and len(spelled) == 1 + len("zebra's ") + 1, "words that it does not know are spelled"
     with pytest.raises(FmAudioError, match="makes no sounds; give a model of kind 'text_to_audio'"):
         load_sounds("english")
