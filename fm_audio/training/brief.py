@@ -1,7 +1,6 @@
 """A short training that begins with a trained task: as many steps or minutes as there are, and somebody who looks at the weights.
 
-Both kinds of weights are looked at: those that the optimizer moves, and their running mean, whose memory grows with the steps
-(decay min(d, (1 + n) / (10 + n)) after n of them), so that it forgets where training began.
+Both kinds of weights are looked at: those that the optimizer moves, and their running mean (`callbacks.RunningMean`).
 """
 
 from __future__ import annotations
@@ -12,16 +11,14 @@ import threading
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
-from fm_audio.training.callbacks import TimeLeft
+from fm_audio.training.callbacks import RunningMean, TimeLeft
 from fm_audio.training.module import FlowModule
 
 Weights = Mapping[str, Tensor]
@@ -34,11 +31,8 @@ def trainable(task: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in task.named_parameters() if p.requires_grad}
 
 
-class RunningMean(WeightAveraging):
-    """Lightning's running mean with a warm-up. It stays beside the weights when training ends."""
-
-    def __init__(self, decay: float = 0.999):
-        super().__init__(use_buffers=False, avg_fn=partial(_warmed, decay))
+class MeanBeside(RunningMean):
+    """A running mean that stays beside the weights when training ends."""
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Nothing: who looks chooses between the two."""
@@ -47,10 +41,6 @@ class RunningMean(WeightAveraging):
     def weights(self) -> dict[str, Tensor]:
         assert self._average_model is not None
         return trainable(self._average_model.module.task)  # type: ignore[arg-type, union-attr]
-
-
-def _warmed(decay: float, mean: Tensor, now: Tensor, count: Tensor) -> Tensor:
-    return mean.lerp(now, 1 - min(decay, (1 + float(count)) / (10 + float(count))))
 
 
 class Budget(L.Callback):
@@ -73,7 +63,7 @@ class Budget(L.Callback):
 class Looks(L.Callback):
     """Shows both kinds of weights every `every` steps and once at the end, and stops when that is enough."""
 
-    def __init__(self, look: Look, every: int, mean: RunningMean):
+    def __init__(self, look: Look, every: int, mean: MeanBeside):
         self.look, self.every, self.mean, self.last = look, every, mean, 0
 
     def on_train_batch_end(
@@ -133,7 +123,7 @@ def fit(
     `folder`. Raises KeyboardInterrupt when it was interrupted.
     """
     module = FlowModule(task, steps, learning_rate, 0.1 * learning_rate, warmup_steps=min(50, max(1, steps // 10)), seed=seed)
-    mean = RunningMean(decay)
+    mean = MeanBeside(decay)
     callbacks: list[L.Callback] = [*also, mean, Looks(look, every, mean), TimeLeft() if minutes is None else Budget(minutes)]
     with _quiet():
         trainer = L.Trainer(

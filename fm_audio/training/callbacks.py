@@ -1,15 +1,18 @@
-"""What a run shows while it trains: how long it will take, pictures and sound of held-out sentences, how much memory it took."""
+"""What a run keeps and shows while it trains: the mean of its weights, how long it will take, pictures and sound of held-out
+sentences, how much memory it took."""
 
 from __future__ import annotations
 
 import resource
 import sys
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -29,6 +32,20 @@ class PeakMemory(L.Callback):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
         gpu = f", GPU {torch.cuda.max_memory_allocated() / 1e9:.2f} GB" if torch.cuda.is_available() else ""
         rank_zero_info(f"peak memory: {peak:.2f} GB{gpu}")
+
+
+class RunningMean(WeightAveraging):
+    """Lightning's running mean of the weights, validated and exported in their place. Its memory grows with the steps: after n
+    of them it keeps min(decay, (1 + n) / (10 + n)) of itself, so that it forgets where training began."""
+
+    def __init__(self, decay: float = 0.999) -> None:
+        super().__init__(use_buffers=False, multi_avg_fn=partial(_drawn_near, decay))
+
+
+@torch.no_grad()
+def _drawn_near(decay: float, means: Any, weights: Any, count: torch.Tensor) -> None:
+    n = float(count)
+    torch._foreach_lerp_(means, weights, 1 - min(decay, (1 + n) / (10 + n)))
 
 
 class TimeLeft(L.Callback):

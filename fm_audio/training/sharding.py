@@ -37,7 +37,7 @@ def shard(task: nn.Module, mesh: Any = None) -> nn.Module:
 class FSDP2(ModelParallelStrategy):
     """Shards the task of a `FlowModule` over all devices; checkpoints hold the whole weights, as on one device.
 
-    `EMAWeightAveraging` copies the unsharded model, and `SpokenSentences` generates on one rank while the others would wait: both
+    `RunningMean` copies the unsharded model, and `SpokenSentences` generates on one rank while the others would wait: both
     are left out, with a warning. Train with DDP where they matter and the model fits.
     """
 

@@ -21,7 +21,8 @@ from fm_audio.data.preparation.clip import normal_text
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.evaluation.judge import Hearing, Result
 from fm_audio.evaluation.metrics import Edits, Interval, SentenceScore
-from fm_audio.training.brief import _warmed, fit
+from fm_audio.training.brief import fit
+from fm_audio.training.callbacks import _drawn_near
 from fm_audio.types import FmAudioError
 
 
@@ -184,11 +185,12 @@ def test_replay_is_spread_evenly() -> None:
 
 
 def test_the_mean_forgets_its_start_and_then_remembers() -> None:
-    mean, now = torch.tensor(0.0), torch.tensor(1.0)
+    means, now = [torch.zeros(2), torch.zeros(3)], [torch.ones(2), torch.ones(3)]
     for count in range(1, 40):
-        mean = _warmed(0.999, mean, now, torch.tensor(count))
-    assert mean > 0.99
-    assert float(_warmed(0.9, torch.tensor(0.0), now, torch.tensor(10_000))) == pytest.approx(0.1)
+        _drawn_near(0.999, means, now, torch.tensor(count))
+    assert all((mean > 0.99).all() for mean in means)
+    _drawn_near(0.9, late := [torch.zeros(1)], [torch.ones(1)], torch.tensor(10_000))
+    assert float(late[0]) == pytest.approx(0.1)
 
 
 def test_steps_and_minutes_end_a_run_and_so_does_who_has_seen_enough(tmp_path: Path) -> None:
