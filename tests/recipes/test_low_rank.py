@@ -104,7 +104,7 @@ def test_a_text_recipe_fine_tunes_by_low_rank_goes_on_and_is_exported_whole(tmp_
         low_rank = {"class_path": "fm_audio.training.low_rank.LowRank", "init_args": {"rank": 2}}
         recipe["model"]["init_args"] |= {"start_from": "base", "low_rank": low_rank}
         recipe["trainer"]["logger"]["init_args"]["save_dir"] = "runs/tuned"
-        assert recipe["trainer"]["precision"] == "bf16-mixed" and "EMA" in str(recipe["trainer"]["callbacks"])
+        assert recipe["trainer"]["precision"] == "bf16-mixed" and "RunningMean" in str(recipe["trainer"]["callbacks"])
 
     recipe = recipe_with(tmp_path / "tune.yaml", change, smoke)
     for until in ("20", "40"):

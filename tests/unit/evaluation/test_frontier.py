@@ -18,7 +18,7 @@ from fm_audio.flow.resting import RestingField
 from fm_audio.flow.sampling import Sampling
 from fm_audio.types import Cond, FmAudioError
 from fm_audio.voices import load
-from fm_audio.voices.presets import FILE, sampling_of
+from fm_audio.voices.presets import FILE, NAMES, sampling_of
 from fm_audio.voices.sounds import load_sounds
 from tests.maths.toys import MixtureField
 from tests.unit.test_sounds import folder as sounds  # noqa: F401 - a small model with random weights
@@ -136,6 +136,12 @@ def test_sounds_have_a_frontier_too(sounds: Path, tmp_path: Path, capsys: pytest
     assert load_sounds(folder, preset="fast").sampling.steps in (1, 2)
     assert main([*asked, "--steps", "0"]) == 2 and main([*asked, "--out", str(tmp_path / "none")]) == 2
     assert "is no folder; make it first" in capsys.readouterr().err
+
+
+def test_the_presets_that_ship_are_those_that_judges_chose() -> None:
+    assert {name: load("heart", preset=name).sampling.steps for name in NAMES} == {"fast": 2, "balanced": 4, "best": 4}
+    assert load("heart").sampling == load("heart", preset="balanced").sampling
+    assert all(load("heart", preset=name).sampling.temperature == 0.6 for name in NAMES)
 
 
 def test_folders_without_presets_say_so(tiny_voice: Path, tmp_path: Path) -> None:
