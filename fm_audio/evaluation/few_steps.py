@@ -7,13 +7,13 @@ Word error and DNSMOS are also told above a baseline, on the same sentences, in 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fm_audio.checkpoint import read_json
 from fm_audio.evaluation.metrics import Edits, Interval, difference_interval, mean_interval
 from fm_audio.extras import require
 from fm_audio.types import FmAudioError
@@ -58,10 +58,10 @@ class Row:
 
 def rows_of(curve: str, path: Path) -> list[Row]:
     """The settings of a report. Raises FmAudioError where it is none, or tells no forwards."""
+    told = read_json(path, "report", "give the results.json of fm-audio eval")
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        return [Row(curve, int(s["forwards"]), s, s["protocol"]) for s in settings]
-    except (OSError, ValueError, KeyError, TypeError) as e:
+        return [Row(curve, int(s["forwards"]), s, s["protocol"]) for s in told["settings"]]
+    except (ValueError, KeyError, TypeError) as e:
         raise FmAudioError(f"{path}: is no report of a voice by fm-audio eval ({e}); give its results.json") from e
 
 
@@ -151,10 +151,11 @@ def draw(path: Path, rows: Sequence[Row], distances: Mapping[str, Sequence[Mappi
 def _distances(path: Path | None) -> dict[str, list[dict[str, float]]]:
     if path is None:
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["distances"]
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise FmAudioError(f"{path}: holds no distances ({e}); write them with fm_audio.evaluation.student_distance") from e
+    hint = "write it with fm_audio.evaluation.student_distance"
+    told = read_json(path, "file of distances", hint)
+    if not isinstance(told, dict) or "distances" not in told:
+        raise FmAudioError(f"{path}: holds no distances; {hint}")
+    return told["distances"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
