@@ -14,22 +14,19 @@ from typing import Any
 import torch
 
 from fm_audio import __version__
+from fm_audio.commands.frontier_subjects import Subject, subject_of
 from fm_audio.commands.progress import progress_bar
 from fm_audio.evaluation.frontier import ADAPTIVE, LEARNED, MODES, STEPS, Frontier, Generate, Point, pareto, presets
 from fm_audio.evaluation.protocols import SHIPPED as LISTS
-from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.evaluation.report import save_json
-from fm_audio.flow.sampling import GRIDS, SOLVERS, Sampling
-from fm_audio.tasks.sound_requests import SoundRequest
-from fm_audio.tasks.speech_requests import SpeechRequest
+from fm_audio.flow.sampling import GRIDS, QUANTILE, SOLVERS, Sampling
 from fm_audio.types import FmAudioError
-from fm_audio.voices.find import find, load
 from fm_audio.voices.presets import FILE, FORMAT
-from fm_audio.voices.sounds import KIND, kind_of, load_sounds, sounds_folder
 
 EXAMPLE = """examples:
   fm-audio frontier heart --data harvard_dev30 --limit 6
   fm-audio frontier made_sounds --data captions.txt --seconds 4 --most-forwards 64 --solver euler --solver ab2
+  fm-audio frontier g2p --data pairs.tsv --limit 300 --temperature 1 --no-presets --out results
   fm-audio say "Hello." -o hello.wav --voice heart --preset fast"""
 USUAL_SOLVERS = ("euler", "ab2", "dpm++2m", "midpoint", "heun", "rk4", "adaptive_heun", "bosh3", "dopri5")
 USUAL_GRIDS = ("uniform", "sway", "shifted", "cosine", "epss", LEARNED)
@@ -43,12 +40,14 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("model", metavar="NAME|DIR", help="a voice or a sound model")
-    made.add_argument("--data", required=True, metavar="FILE|NAME", help=f"one sentence or caption a line, or {', '.join(LISTS)}")
+    made.add_argument("model", metavar="NAME|DIR", help="a voice, a sound model or a text model")
+    asked = f"one sentence, caption or text a line, pairs (.tsv, .jsonl), or {', '.join(LISTS)}"
+    made.add_argument("--data", required=True, metavar="FILE|NAME", help=asked)
     made.add_argument("--limit", type=int, default=6, metavar="N", help="the first N lines (default: 6)")
     made.add_argument("--seconds", type=float, default=4.0, help="length of sounds (default: 4); speech finds its own")
+    made.add_argument("--temperature", type=float, metavar="T", help="scale of the noise (default: the model's)")
     made.add_argument("--solver", action="append", choices=sorted(SOLVERS), help="may be repeated (default: all but ddim)")
-    grids = sorted([*GRIDS, LEARNED])
+    grids = sorted([*GRIDS, QUANTILE, LEARNED])
     made.add_argument("--grid", action="append", choices=grids, help="may be repeated (default: all)")
     counts = f"(default: {' '.join(map(str, STEPS))})"
     made.add_argument("--steps", type=int, nargs="+", default=list(STEPS), metavar="N", help=counts)
@@ -71,19 +70,22 @@ def main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
     if min([given.limit, given.most_forwards, given.threads, *given.steps]) < 1:
         raise FmAudioError("--limit, --steps, --most-forwards and --threads: give whole numbers from 1")
-    folder, name, own, generate, items = _subject(given)
-    out = given.out or folder
+    subject = subject_of(given.model, given.data, given.limit, given.seconds, given.device)
+    own = subject.own if given.temperature is None else replace(subject.own, temperature=given.temperature)
+    out = given.out or subject.folder
     if not out.is_dir():
         raise FmAudioError(f"--out {out}: is no folder; make it first")
     before = torch.get_num_threads()
     torch.set_num_threads(given.threads)
     try:
         with progress_bar("measuring") as bar:
-            frontier = Frontier(generate, items, own, bar)
+            frontier = Frontier(subject.generate, subject.items, own, bar, subject.distance)
             modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off"])
-            solvers, grids = given.solver or USUAL_SOLVERS, given.grid or USUAL_GRIDS
+            solvers, grids = given.solver or USUAL_SOLVERS, given.grid or (*subject.more_grids, *USUAL_GRIDS)
             adaptive = {name: getattr(given, name) for name in ADAPTIVE if getattr(given, name) is not None}
-            if given.cache is None and not _recalls(generate, own):
+            if given.rest is None and not subject.rests:
+                adaptive["rest"] = []
+            if given.cache is None and not _recalls(subject.generate, own):
                 adaptive["cache"] = []
             adaptive = {**ADAPTIVE, **adaptive}
             points = frontier.sweep(solvers, grids, given.steps, modes, given.most_forwards, adaptive)
@@ -92,11 +94,11 @@ def main(argv: Sequence[str]) -> int:
     if not points:
         raise FmAudioError("frontier: nothing asked for is within --most-forwards; raise it")
     chosen = presets(points)
-    report = _report(given, name, own, items, points, chosen)
+    report = _report(given, subject, own, points, chosen)
     save_json(out / RESULTS, report)
-    draw(out / PICTURE, name, points, chosen)
+    draw(out / PICTURE, subject.name, points, chosen)
     if not given.no_presets:
-        save_json(folder / FILE, _presets(report, own, chosen))
+        save_json(subject.folder / FILE, _presets(report, own, chosen))
     if given.json:
         print(json.dumps(report, indent=2))
         return 0
@@ -115,46 +117,13 @@ def _recalls(generate: Generate, own: Sampling) -> bool:
     return True
 
 
-def _subject(given: argparse.Namespace) -> tuple[Path, str, Sampling, Generate, int]:
-    """The model's folder and name, how it samples by itself, what makes the mel of an item, and how many items there are."""
-    lines = _lines(given)
-    if kind_of(given.model) == KIND:
-        folder, maker = sounds_folder(given.model), load_sounds(given.model, given.device)
-
-        def sound(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
-            return maker.model.generate([SoundRequest(lines[item], given.seconds, seed)], sampling)[0]
-
-        return folder, folder.name, _measured_from(maker.sampling), sound, len(lines)
-    entry = find(given.model)
-    voice = load(given.model, given.device)
-
-    def speech(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
-        return voice.model.generate([SpeechRequest(lines[item], entry.speaker, seed)], sampling)[0].mel
-
-    return entry.folder, f"{entry.folder.name}/{entry.name}", _measured_from(voice.sampling), speech, len(lines)
-
-
-def _measured_from(sampling: Sampling) -> Sampling:
-    """Without what an earlier preset chose of solver, grid and steps; guidance and temperature are the model's."""
-    return Sampling(
-        guidance=sampling.guidance,
-        guidance_interval=sampling.guidance_interval,
-        guidance_rescale=sampling.guidance_rescale,
-        temperature=sampling.temperature,
-    )
-
-
-def _lines(given: argparse.Namespace) -> list[str]:
-    return list(load_protocol(given.data, "en").first(given.limit).sentences)
-
-
 def _report(
-    given: argparse.Namespace, name: str, own: Sampling, items: int, points: Sequence[Point], chosen: Mapping[str, Point]
+    given: argparse.Namespace, subject: Subject, own: Sampling, points: Sequence[Point], chosen: Mapping[str, Point]
 ) -> dict[str, Any]:
     return {
-        "model": name,
+        "model": subject.name,
         "data": given.data,
-        "items": items,
+        "items": subject.items,
         "guidance": own.guidance,
         "temperature": own.temperature,
         "machine": {"processor": platform.processor() or platform.machine(), "device": given.device, "threads": given.threads},

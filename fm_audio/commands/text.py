@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fm_audio.checkpoint import load_model
-from fm_audio.commands.writing import add_writing
+from fm_audio.commands.writing import add_writing, writing_sampling
+from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.autoregressive_text import AutoregressiveText
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.text_in_place import TextInPlace
@@ -19,7 +20,7 @@ from fm_audio.tasks.text_requests import GeneratedText, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
 
-FLOW_ONLY = ("steps", "guidance", "length", "candidates")
+FLOW_ONLY = ("steps", "guidance", "length", "candidates", "preset")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,8 +52,11 @@ def main(argv: Sequence[str]) -> int:
     if given.count is not None and (given.text is not None or given.file is not None):
         raise FmAudioError(f"--count {given.count}: counts texts that are written freely; leave out the text, or --count")
     inputs = _inputs(given)
-    model = part_of(load_model(folder_of(given.model)).to(given.device), "writing")
-    made = _written(model, [TextRequest(text, given.seed + i) for i, text in enumerate(inputs)], given)
+    folder = folder_of(given.model)
+    loaded = load_model(folder).to(given.device)
+    model = part_of(loaded, "writing")
+    own = writing_sampling(folder, loaded, model, given.preset) if isinstance(model, TextToText | TextInPlace) else None
+    made = _written(model, own, [TextRequest(text, given.seed + i) for i, text in enumerate(inputs)], given)
     if given.json:
         print(json.dumps([_report(text, one) for text, one in zip(inputs, made, strict=True)], indent=2, ensure_ascii=False))
     else:
@@ -60,15 +64,17 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _written(model: object, requests: Sequence[TextRequest], given: argparse.Namespace) -> list[GeneratedText]:
+def _written(
+    model: object, own: Sampling | None, requests: Sequence[TextRequest], given: argparse.Namespace
+) -> list[GeneratedText]:
     if isinstance(model, AutoregressiveText):
         needless = [f"--{name}" for name in FLOW_ONLY if getattr(given, name) is not None]
         if needless:
             raise FmAudioError(f"{given.model}: writes token after token and knows no {', '.join(needless)}; leave it out")
         return model.generate(requests, given.temperature, given.samples or 1)
-    if not isinstance(model, TextToText | TextInPlace):
+    if not isinstance(model, TextToText | TextInPlace) or own is None:
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which writes no text; give a text-to-text model")
-    sampling = model.default_sampling().changed(steps=given.steps, temperature=given.temperature, guidance=given.guidance)
+    sampling = own.changed(steps=given.steps, temperature=given.temperature, guidance=given.guidance)
     wishes = {name: getattr(given, name) for name in ("length", "candidates", "samples")}
     decoding = replace(model.default_decoding(), **{name: wish for name, wish in wishes.items() if wish is not None})
     return model.generate(requests, sampling, decoding)

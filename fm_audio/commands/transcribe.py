@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fm_audio.audio import load_audio
 from fm_audio.checkpoint import load_model
-from fm_audio.commands.writing import add_writing
+from fm_audio.commands.writing import add_writing, writing_sampling
 from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.transcription import Transcript, TranscriptRequest
@@ -35,11 +35,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Prints one line for each file. Raises FmAudioError before anything is printed when something cannot be heard."""
     given = parser().parse_args(argv)
-    model = part_of(load_model(given.model).to(given.device), "listening")
+    loaded = load_model(given.model).to(given.device)
+    model = part_of(loaded, "listening")
     if not isinstance(model, SpeechToText):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which does not listen; give a speech-to-text model")
     requests = [TranscriptRequest(load_audio(path, model.spec.sample_rate), given.seed) for path in given.audio]
-    sampling = model.default_sampling().changed(steps=given.steps, temperature=given.temperature)
+    own = writing_sampling(given.model, loaded, model, given.preset)
+    sampling = own.changed(steps=given.steps, temperature=given.temperature)
     wishes = {name: getattr(given, name) for name in ("length", "candidates", "samples")}
     decoding = replace(model.default_decoding(), **{name: wish for name, wish in wishes.items() if wish is not None})
     heard = model.generate(requests, sampling, decoding)

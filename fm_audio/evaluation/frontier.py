@@ -2,7 +2,8 @@
 
     error = E ‖ mel − mel∞ ‖ / E ‖ mel∞ − mel∞ of another seed ‖        mel∞: RK4 in FINE steps, with the model's own guidance
 
-0 is the model's own converged answer, 1 as far from it as another reading is. Forwards are counted where they are made, by item,
+0 is the model's own converged answer, 1 as far from it as another reading is. Of texts the distance is in edits, and the other
+reading of a model that starts without noise is one from full noise. Forwards are counted where they are made, by item,
 guided ones twice, and those with blocks left out by the share that was computed; seconds are of the flow with its text, without
 the vocoder; megabytes are the peak of the process above what it had.
 """
@@ -26,6 +27,7 @@ from fm_audio.flow.learned_grid import Recorder, learned_times
 from fm_audio.flow.path import Path as FlowPath
 from fm_audio.flow.resting import RestingField
 from fm_audio.flow.sampling import GRIDS, SOLVERS, Sampling
+from fm_audio.flow.settling import SettlingField
 from fm_audio.types import FmAudioError
 
 FINE = 64  # steps of RK4 that the converged answer takes
@@ -42,7 +44,8 @@ ADAPTIVE: Mapping[str, Sequence[float]] = {
 }
 PRESET_FORWARDS = {"fast": 4, "balanced": 8, "best": 32}
 
-Generate = Callable[[int, int, Sampling], Tensor]  # (item, seed, sampling) -> mel (n bands)
+Generate = Callable[[int, int, Sampling], Any]  # (item, seed, sampling) -> mel (n bands), or tokens
+Distance = Callable[[Any, Any], float]
 
 
 @dataclass(frozen=True)
@@ -97,25 +100,33 @@ class Counted:
 
     def __call__(self, field: Any, x0: Tensor, grid: Tensor) -> Tensor:
         x1 = self.solver(field, x0, grid)
-        asked: Any = field.field if isinstance(field, RestingField) else field
+        asked: Any = field.field if isinstance(field, RestingField | SettlingField) else field
         self.forwards += float(asked.effective.sum())
         return x1
 
 
 class Frontier:
-    """A model's ways to sample. `generate` makes the mel of an item (0 to `items` − 1) with a seed."""
+    """A model's ways to sample. `generate` makes a mel of an item (0 to `items` − 1) with a seed, or what `distance` compares."""
 
-    def __init__(self, generate: Generate, items: int, own: Sampling, tell: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        generate: Generate,
+        items: int,
+        own: Sampling,
+        tell: Callable[[float], None] | None = None,
+        distance: Distance | None = None,
+    ) -> None:
         if items < 1:
             raise FmAudioError("frontier: no items were given; give one sentence or caption a line")
-        self.generate, self.items, self.own, self.tell = generate, items, own, tell
+        self.generate, self.items, self.own, self.tell, self.distance = generate, items, own, tell, distance or mels_apart
         self._costs: dict[str, tuple[Tensor, Tensor]] = {}
         fine = replace(own, solver="rk4", grid="uniform", steps=FINE)
         self.converged = [generate(i, i, fine) for i in range(items)]
-        others = [generate(i, i + 1000, fine) for i in range(items)]
-        self.spread = sum(map(_off, others, self.converged)) / items
+        noisy = replace(fine, temperature=own.temperature or 1.0)
+        others = [generate(i, i + 1000, noisy) for i in range(items)]
+        self.spread = sum(map(self.distance, others, self.converged)) / items
         if self.spread == 0:
-            raise FmAudioError("frontier: another seed gives the same sound, so that nothing tells how large an error is")
+            raise FmAudioError("frontier: another seed gives the same answers, so that nothing tells how large an error is")
 
     def learned(self, steps: int, mode: str) -> tuple[float, ...]:
         """The times of a grid of the model's own, with this guidance."""
@@ -133,23 +144,23 @@ class Frontier:
         asked = point.sampling(self.own)
         counted = Counted(asked.make_solver())
         sampling = replace(asked, solver=counted, tolerance=None)
-        seconds, mels = [], []
+        seconds, made = [], []
         with peak_megabytes() as peak:
             for i in range(self.items):
                 begun = time.perf_counter()
-                mels.append(self.generate(i, i, sampling))
+                made.append(self.generate(i, i, sampling))
                 seconds.append(time.perf_counter() - begun)
         return replace(
             point,
             forwards=counted.forwards / self.items,
             seconds=median(seconds),
             megabytes=peak(),
-            error=self.error(mels),
+            error=self.error(made),
         )
 
-    def error(self, mels: Sequence[Tensor]) -> float:
-        """Of all items' mels, whoever made them: item i with seed i."""
-        return sum(map(_off, mels, self.converged)) / self.items / self.spread
+    def error(self, made: Sequence[Any]) -> float:
+        """Of what was made of all items, by whomever: item i with seed i."""
+        return sum(map(self.distance, made, self.converged)) / self.items / self.spread
 
     def sweep(
         self,
@@ -227,7 +238,8 @@ def presets(points: Sequence[Point]) -> dict[str, Point]:
     return chosen
 
 
-def _off(a: Tensor, b: Tensor) -> float:
+def mels_apart(a: Tensor, b: Tensor) -> float:
+    """Root of the mean squared difference."""
     if a.shape != b.shape:
         raise FmAudioError(f"frontier: mels of {tuple(a.shape)} and {tuple(b.shape)}; lengths must not depend on how one samples")
     return float((a.float() - b.float()).square().mean().sqrt())

@@ -51,7 +51,8 @@ class AlignedTTS(nn.Module):
 
     `text` takes the place of the text encoder that the sizes describe; `projected` False leaves the frames' projection to the
     backbone; with `whole_durations` each predicted duration is rounded up to whole frames before the pace is applied. Matcha-TTS
-    has all three.
+    has all three. `prediction` is what the head learns, as in `MelPort`: on a `path` of constant variance, "noise" and "data" are
+    diffusion's ε- and x-prediction.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class AlignedTTS(nn.Module):
         text: nn.Module | None = None,
         projected: bool = True,
         whole_durations: bool = False,
+        prediction: str = "velocity",
     ):
         super().__init__()
         if len(set(speakers)) != len(speakers) or not speakers:
@@ -93,7 +95,7 @@ class AlignedTTS(nn.Module):
         channels: int = self.text.frames_channels  # type: ignore[assignment]
         self.pitch = FramePitch(spec, channels, speaker_width, dropout=dropout) if pitch else None
         channels += self.pitch.channels if self.pitch else 0
-        port = MelPort(spec.bands, backbone.width, channels, frames_per_token, projected=projected)  # type: ignore[arg-type]
+        port = MelPort(spec.bands, backbone.width, channels, frames_per_token, prediction, projected)  # type: ignore[arg-type]
         self.head = FlowHead(backbone, {"mel": port}, path, time_law=time_law, condition_drop=condition_drop)
 
     def speaker_index(self, names: Sequence[str]) -> Int[Tensor, "b"]:

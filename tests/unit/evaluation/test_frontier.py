@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fm_audio.cli import main
+from fm_audio.data.text.pairs import write_pairs
 from fm_audio.evaluation.frontier import LEARNED, Frontier, Point, guided, pareto, presets
 from fm_audio.flow.guidance import GuidedField
 from fm_audio.flow.path import LinearPath
@@ -21,6 +22,8 @@ from fm_audio.voices import load
 from fm_audio.voices.presets import FILE, NAMES, sampling_of
 from fm_audio.voices.sounds import load_sounds
 from tests.maths.toys import MixtureField
+from tests.unit.evaluation.test_text import PAIRS, small
+from tests.unit.evaluation.test_text import folder as text_model
 from tests.unit.test_sounds import folder as sounds  # noqa: F401 - a small model with random weights
 
 OWN = Sampling(guidance=2.0)
@@ -55,7 +58,7 @@ def test_errors_fall_and_forwards_are_counted() -> None:
     assert off.error > own["euler", "uniform", 16].error, "errors are held against the guided answer"
     with pytest.raises(FmAudioError, match="no items were given"):
         Frontier(toy, 0, OWN)
-    with pytest.raises(FmAudioError, match="another seed gives the same sound"):
+    with pytest.raises(FmAudioError, match="another seed gives the same answers"):
         Frontier(lambda item, seed, sampling: torch.zeros(2, 2), 1, OWN)
 
 
@@ -152,3 +155,30 @@ def test_folders_without_presets_say_so(tiny_voice: Path, tmp_path: Path) -> Non
         sampling_of(tmp_path, {})
     with pytest.raises(FmAudioError, match="its sampling has stepz"):
         sampling_of(tmp_path / "none", {"sampling": {"stepz": 3}})
+
+
+def test_text_is_measured_in_edits_and_its_presets_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = text_model(tmp_path / "model", "text_to_text.TextToText", **small(True))
+    write_pairs(tmp_path / "pairs.tsv", PAIRS[:2])
+    asked = ["frontier", str(folder), "--data", str(tmp_path / "pairs.tsv"), "--solver", "euler", "--solver", "adaptive_heun"]
+    assert main([*asked, "--steps", "1", "4", "--temperature", "1", "--tolerance", "0.1", "--threads", "1"]) == 0
+    assert "--cache is left out" in capsys.readouterr().err
+    report = json.loads((folder / "frontier.json").read_text())
+    points = [p for p in report["points"] if p["solver"] == "euler"]
+    assert {p["grid"] for p in points} == {"uniform", "quantile", "sway", "shifted", "cosine", LEARNED}
+    assert {p["forwards"] for p in points} == {1, 4} and not any(p["adaptive"] for p in points), "tokens have a rest of their own"
+    assert report["temperature"] == 1 and report["items"] == 2 and min(p["error"] for p in points) < 1
+    told = json.loads((folder / FILE).read_text())
+    told["presets"]["best"]["sampling"] |= {"steps": 7, "solver": "euler", "grid": "uniform"}
+    (folder / FILE).write_text(json.dumps(told))
+    more = ["--json", "--temperature", "0"]
+    assert main(["text", "cab", "--model", str(folder), "--preset", "best", *more]) == 0
+    assert 1 < json.loads(capsys.readouterr().out)[0]["forwards"] <= 7
+    assert main(["text", "cab", "--model", "g2p", "--preset", "best"]) == 2
+    assert "has no sampling.json" in capsys.readouterr().err
+    free = text_model(tmp_path / "free", "text_to_text.TextToText", **small(False))
+    assert main(["frontier", str(free), "--data", str(tmp_path / "pairs.tsv")]) == 2
+    assert "writes freely" in capsys.readouterr().err
+    (tmp_path / "one.tsv").write_text("a b\n")
+    assert main(["frontier", str(folder), "--data", str(tmp_path / "one.tsv")]) == 2
+    assert "no source to be asked" in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""What `fm-audio frontier` measures: a voice that speaks, a model of sounds, or one that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fm_audio.checkpoint import CONFIG, load_model, read_config
+from fm_audio.data.text.edits import edit_distance
+from fm_audio.data.text.pairs import read_pairs
+from fm_audio.evaluation.frontier import Distance, Generate
+from fm_audio.evaluation.protocols import load_protocol
+from fm_audio.flow.sampling import QUANTILE, Sampling
+from fm_audio.tasks.sound_requests import SoundRequest
+from fm_audio.tasks.speech_requests import SpeechRequest
+from fm_audio.tasks.text_in_place import TextInPlace
+from fm_audio.tasks.text_models import SHIPPED as TEXTS
+from fm_audio.tasks.text_requests import TextRequest
+from fm_audio.tasks.text_to_text import TextToText
+from fm_audio.types import FmAudioError
+from fm_audio.voices.find import find, load
+from fm_audio.voices.presets import sampling_of
+from fm_audio.voices.sounds import KIND, kind_of, load_sounds, sounds_folder
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model's folder and name, how it samples by itself, what makes an item, how many items there are, how far apart two
+    answers are (None: mels), grids that it has beyond the usual ones, and whether velocities may rest."""
+
+    folder: Path
+    name: str
+    own: Sampling
+    generate: Generate
+    items: int
+    distance: Distance | None = None
+    more_grids: Sequence[str] = ()
+    rests: bool = True
+
+
+def subject_of(model: str, data: str, limit: int, seconds: float, device: str) -> Subject:
+    """The model of a name or folder, asked the first `limit` lines of `data`; `seconds` are the length of sounds.
+
+    Raises FmAudioError for no such model or data, and for a text model that writes freely, which has nothing to be asked.
+    """
+    if (folder := _written_by(model)) is not None:
+        return _writing(folder, _texts(data, limit), device)
+    lines = _lines(data, limit)
+    if kind_of(model) == KIND:
+        folder, maker = sounds_folder(model), load_sounds(model, device)
+
+        def sound(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
+            return maker.model.generate([SoundRequest(lines[item], seconds, seed)], sampling)[0]
+
+        return Subject(folder, folder.name, _measured_from(maker.sampling), sound, len(lines))
+    entry = find(model)
+    voice = load(model, device)
+
+    def speech(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
+        return voice.model.generate([SpeechRequest(lines[item], entry.speaker, seed)], sampling)[0].mel
+
+    name = f"{entry.folder.name}/{entry.name}"
+    return Subject(entry.folder, name, _measured_from(voice.sampling), speech, len(lines))
+
+
+def _written_by(model: str) -> Path | None:
+    """The folder of a model that writes by flow, if it is one."""
+    for folder in (Path(model), TEXTS / model):
+        if (folder / CONFIG).is_file():
+            kind = str(read_config(folder)["model"].get("class_path", "")).rsplit(".", 1)[-1]
+            return folder if kind in (TextToText.__name__, TextInPlace.__name__) else None
+    return None
+
+
+def _writing(folder: Path, texts: Sequence[str], device: str) -> Subject:
+    model = load_model(folder).eval().to(device)
+    if getattr(model, "source", None) is None:
+        raise FmAudioError(f"{folder}: writes freely, and frontier compares answers; give a model that answers a source")
+    own = sampling_of(folder, read_config(folder), default=model.default_sampling())  # type: ignore[operator]
+    to_the_end = replace(model.default_decoding(), patience=None)  # type: ignore[operator]
+
+    def text(item: int, seed: int, sampling: Sampling) -> Sequence[int]:
+        return model.generate([TextRequest(texts[item], seed)], sampling, to_the_end)[0].ids  # type: ignore[operator]
+
+    return Subject(folder, folder.name, _measured_from(own), text, len(texts), edit_distance, (QUANTILE,), rests=False)
+
+
+def _measured_from(sampling: Sampling) -> Sampling:
+    """Without what an earlier preset chose of solver, grid and steps; guidance and temperature are the model's."""
+    return Sampling(
+        guidance=sampling.guidance,
+        guidance_interval=sampling.guidance_interval,
+        guidance_rescale=sampling.guidance_rescale,
+        temperature=sampling.temperature,
+    )
+
+
+def _lines(data: str, limit: int) -> list[str]:
+    return list(load_protocol(data, "en").first(limit).sentences)
+
+
+def _texts(data: str, limit: int) -> list[str]:
+    """Lines, or the sources of pairs."""
+    if not data.endswith((".tsv", ".jsonl")):
+        return _lines(data, limit)
+    sources = [pair.source for pair in read_pairs(data)[:limit]]
+    found = [source for source in sources if source is not None]
+    if not found:
+        raise FmAudioError(f"{data}: its pairs have no source to be asked; give two columns")
+    return found
