@@ -198,6 +198,13 @@ class Audio:
         return write_whole(path, np.clip(self.samples, -1.0, 1.0), self.sample_rate)
 
 
+def require_numbers(samples: np.ndarray, made_by: str) -> np.ndarray:
+    """What a vocoder made, as it is. Raises FmAudioError where a sample is none, as when sampling ran away."""
+    if np.isfinite(samples).all():
+        return samples
+    raise FmAudioError(f"{made_by}: some samples came out as no numbers, since sampling ran away; take more steps or another solver")
+
+
 def frame_levels_db(audio: Audio, frame_seconds: float) -> np.ndarray:
     """Decibels of full scale of each frame (n,); a last part of a frame is left out, unless it is all there is."""
     n = max(1, round(frame_seconds * audio.sample_rate))

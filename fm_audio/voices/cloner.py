@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fm_audio.audio import Audio, AudioSpec
+from fm_audio.audio import Audio, AudioSpec, require_numbers
 from fm_audio.bandwidth import fill_above, spectrum_end_hz
 from fm_audio.checkpoint import CONFIG, load_model, read_config
 from fm_audio.data.text.frontend import Break, FrontEnd, split_markup
@@ -199,7 +199,8 @@ class Cloner:
         request = replace(request, seed=seed, frames=max(1, round(request.frames * longer)))
         [answer] = self.model.generate([request], replace(sampling, steps=max(1, round(sampling.steps * more_steps))))
         whole = torch.ones(1, len(answer), dtype=torch.bool, device=answer.device)
-        return Audio(self.vocoder.decode(answer[None], whole)[0].cpu().numpy() / gain, self.spec.sample_rate)
+        wave = require_numbers(self.vocoder.decode(answer[None], whole)[0].cpu().numpy(), "cloner")
+        return Audio(wave / gain, self.spec.sample_rate)
 
     def _prepared(self, reference: Audio) -> tuple[np.ndarray, float]:
         """The reference at the model's rate and loud enough, and the gain that made it so."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fm_audio.audio import Audio, AudioSpec, resample
+from fm_audio.audio import Audio, AudioSpec, require_numbers, resample
 from fm_audio.checkpoint import CONFIG, load_model, read_config
 from fm_audio.codecs import frames_of
 from fm_audio.data.clips import FOUND_SECONDS
@@ -149,7 +149,7 @@ class SoundMaker:
     def _heard(self, mel: Tensor, seconds: float) -> np.ndarray:
         wave = self.vocoder.decode(mel[None], torch.ones(1, len(mel), dtype=torch.bool, device=mel.device))[0].cpu().numpy()
         n = self.spec.samples_of_seconds(seconds)
-        wave = np.pad(wave[:n], (0, max(0, n - len(wave)))).astype(np.float32)
+        wave = np.pad(require_numbers(wave, "sound model")[:n], (0, max(0, n - len(wave)))).astype(np.float32)
         return wave * min(1.0, PEAK / (float(np.abs(wave).max()) + 1e-9))
 
 

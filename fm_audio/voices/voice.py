@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fm_audio.audio import Audio, AudioSpec
+from fm_audio.audio import Audio, AudioSpec, require_numbers
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.groups import groups
@@ -170,7 +170,7 @@ class Voice:
             lengths = torch.tensor([len(mels[i]) for i in group])
             x = torch.nn.utils.rnn.pad_sequence([mels[i] for i in group], batch_first=True, padding_value=self.spec.floor)
             wave = self.vocoder.decode(x, length_mask(lengths).to(x.device)).clamp(-1, 1).cpu().numpy()
-            for i, row in zip(group, wave, strict=True):
+            for i, row in zip(group, require_numbers(wave, self.model_name), strict=True):
                 waves[i] = row[: self.spec.samples_of_frames(len(mels[i]))]
         return waves
 
