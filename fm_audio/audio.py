@@ -202,7 +202,7 @@ def require_numbers(samples: np.ndarray, made_by: str) -> np.ndarray:
     """What a vocoder made, as it is. Raises FmAudioError where a sample is none, as when sampling ran away."""
     if np.isfinite(samples).all():
         return samples
-    raise FmAudioError(f"{made_by}: some samples came out as no numbers, since sampling ran away; take more steps or another solver")
+    raise FmAudioError(f"{made_by}: samples came out as no numbers, since sampling ran away; take more steps or another solver")
 
 
 def frame_levels_db(audio: Audio, frame_seconds: float) -> np.ndarray:

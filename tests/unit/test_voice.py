@@ -116,5 +116,5 @@ def test_a_device_that_is_not_there(tiny_voice: Path) -> None:
 def test_sampling_that_ran_away_is_an_error_and_not_a_sound(tiny_voice: Path) -> None:
     lost = fm_audio.load(tiny_voice)
     lost.model.head.ports["mel"].out.bias.data.fill_(float("nan"))
-    with pytest.raises(FmAudioError, match="came out as no numbers, since sampling ran away; take more steps"):
+    with pytest.raises(FmAudioError, match="samples came out as no numbers, since sampling ran away; take more steps"):
         lost.say("Hello.")
