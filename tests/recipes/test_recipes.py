@@ -42,7 +42,7 @@ def nodes(part: Any) -> list[dict[str, Any]]:
 
 
 def test_there_are_recipes() -> None:
-    wanted = {f"aligned_tts/{name}.yaml" for name in ("smoke", "ljspeech", "vctk", "taught", "asterisk")}
+    wanted = {f"aligned_tts/{name}.yaml" for name in ("smoke", "ljspeech", "vctk", "taught", "asterisk", "diffusion")}
     wanted |= {f"infill_tts/{name}.yaml" for name in ("smoke", *INFILLING)}
     wanted |= {f"speech_to_text/{name}.yaml" for name in ("smoke", *LISTENING)}
     wanted |= {f"text_to_text/{name}.yaml" for name in ("smoke", *WRITING)}

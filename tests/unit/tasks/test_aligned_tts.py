@@ -11,6 +11,7 @@ from fm_audio.audio import AudioSpec
 from fm_audio.backbones.dit import DiT
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
+from fm_audio.flow.path import VariancePreservingPath
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.speech_requests import SpeechRequest
@@ -108,6 +109,19 @@ def test_alignment_is_searched_only_where_the_corpus_has_none():
     found = task.align(mixed, encoded)
     assert torch.equal(found[0], batch.durations_frames[0])
     assert found[1].sum() == 40 and (found[1][:9] >= 1).all()
+
+
+@pytest.mark.parametrize("prediction", ["velocity", "noise", "data"])
+def test_on_a_variance_preserving_path_it_is_diffusion(prediction):
+    task = tiny(path=VariancePreservingPath(), prediction=prediction)
+    assert task.head.ports["mel"].prediction == prediction
+    for solver in ("ddim", "dpm++2m"):
+        few, many = (task.generate(REQUESTS[:1], Sampling(steps=n, solver=solver))[0].mel for n in (64, 128))
+        assert torch.isfinite(many).all()
+        if prediction != "noise":  # which divides its errors by alpha, and converges late
+            assert relative(few, many) < 0.1
+    with pytest.raises(FmAudioError, match="prediction is 'score'"):
+        tiny(prediction="score")
 
 
 def test_it_learns_one_batch_in_a_plain_loop():
