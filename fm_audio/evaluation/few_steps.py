@@ -143,8 +143,8 @@ def draw(path: Path, rows: Sequence[Row], distances: Mapping[str, Sequence[Mappi
     places[3].yaxis.set(major_formatter="{x:g}")
     for place in places[2:]:
         place.set_xlabel("forwards")
-    handles, labels = max((place.get_legend_handles_labels() for place in places), key=lambda both: len(both[1]))
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=11)
+    shown = {label: handle for place in places for handle, label in zip(*place.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(len(shown), 4), fontsize=10)
     figure.savefig(path, format="png", dpi=100)
 
 
