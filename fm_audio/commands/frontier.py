@@ -16,7 +16,18 @@ import torch
 from fm_audio import __version__
 from fm_audio.commands.frontier_subjects import Subject, subject_of
 from fm_audio.commands.progress import progress_bar
-from fm_audio.evaluation.frontier import ADAPTIVE, LEARNED, MODES, STEPS, Frontier, Generate, Point, pareto, presets
+from fm_audio.evaluation.frontier import (
+    ADAPTIVE,
+    LEARNED,
+    MODES,
+    STEPS,
+    TWO_NULL,
+    Frontier,
+    Generate,
+    Point,
+    pareto,
+    presets,
+)
 from fm_audio.evaluation.protocols import SHIPPED as LISTS
 from fm_audio.evaluation.report import save_json
 from fm_audio.flow.sampling import GRIDS, QUANTILE, SOLVERS, Sampling
@@ -26,6 +37,7 @@ from fm_audio.voices.presets import FILE, FORMAT
 EXAMPLE = """examples:
   fm-audio frontier heart --data harvard_dev30 --limit 6
   fm-audio frontier made_sounds --data captions.txt --seconds 4 --most-forwards 64 --solver euler --solver ab2
+  fm-audio frontier english_cloner --data harvard_dev30 --limit 2 --reference anna.wav --reference-text "I am Anna."
   fm-audio frontier g2p --data pairs.tsv --limit 300 --temperature 1 --no-presets --out results
   fm-audio say "Hello." -o hello.wav --voice heart --preset fast"""
 USUAL_SOLVERS = ("euler", "ab2", "dpm++2m", "midpoint", "heun", "rk4", "adaptive_heun", "bosh3", "dopri5")
@@ -40,18 +52,20 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("model", metavar="NAME|DIR", help="a voice, a sound model or a text model")
+    made.add_argument("model", metavar="NAME|DIR", help="a voice, or a model that clones, makes sounds or writes")
     asked = f"one sentence, caption or text a line, pairs (.tsv, .jsonl), or {', '.join(LISTS)}"
     made.add_argument("--data", required=True, metavar="FILE|NAME", help=asked)
     made.add_argument("--limit", type=int, default=6, metavar="N", help="the first N lines (default: 6)")
     made.add_argument("--seconds", type=float, default=4.0, help="length of sounds (default: 4); speech finds its own")
+    made.add_argument("--reference", metavar="FILE|NAME", help="whom a model that clones hears: a file, or a voice of the bank")
+    made.add_argument("--reference-text", help="what the reference says, word for word; the bank knows it of its voices")
     made.add_argument("--temperature", type=float, metavar="T", help="scale of the noise (default: the model's)")
     made.add_argument("--solver", action="append", choices=sorted(SOLVERS), help="may be repeated (default: all but ddim)")
     grids = sorted([*GRIDS, QUANTILE, LEARNED])
     made.add_argument("--grid", action="append", choices=grids, help="may be repeated (default: all)")
     counts = f"(default: {' '.join(map(str, STEPS))})"
     made.add_argument("--steps", type=int, nargs="+", default=list(STEPS), metavar="N", help=counts)
-    modes = "may be repeated (default: own, and for guided models interval and off)"
+    modes = "may be repeated (default: own, and for guided models interval, off, and two_null where there is that)"
     made.add_argument("--guidance", action="append", choices=MODES, help=modes)
     for name, values in ADAPTIVE.items():
         told = f"values of `Sampling.{name}`, by which items differ (default: {' '.join(map(str, values))}); none: leave out"
@@ -70,7 +84,9 @@ def main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
     if min([given.limit, given.most_forwards, given.threads, *given.steps]) < 1:
         raise FmAudioError("--limit, --steps, --most-forwards and --threads: give whole numbers from 1")
-    subject = subject_of(given.model, given.data, given.limit, given.seconds, given.device)
+    subject = subject_of(given)
+    if TWO_NULL in (given.guidance or ()) and TWO_NULL not in subject.of_modes:
+        raise FmAudioError(f"--guidance {TWO_NULL}: is for models that clone and lean away from both at once; leave it out")
     own = subject.own if given.temperature is None else replace(subject.own, temperature=given.temperature)
     out = given.out or subject.folder
     if not out.is_dir():
@@ -79,8 +95,8 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(given.threads)
     try:
         with progress_bar("measuring") as bar:
-            frontier = Frontier(subject.generate, subject.items, own, bar, subject.distance)
-            modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off"])
+            frontier = Frontier(subject.generate, subject.items, own, bar, subject.distance, subject.of_modes)
+            modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off", *subject.of_modes])
             solvers, grids = given.solver or USUAL_SOLVERS, given.grid or (*subject.more_grids, *USUAL_GRIDS)
             adaptive = {name: getattr(given, name) for name in ADAPTIVE if getattr(given, name) is not None}
             if given.rest is None and not subject.rests:
@@ -97,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
     report = _report(given, subject, own, points, chosen)
     save_json(out / RESULTS, report)
     draw(out / PICTURE, subject.name, points, chosen)
-    if not given.no_presets:
+    if not given.no_presets and chosen:
         save_json(subject.folder / FILE, _presets(report, own, chosen))
     if given.json:
         print(json.dumps(report, indent=2))

@@ -1,9 +1,10 @@
-"""What `fm-audio frontier` measures: a voice that speaks, a model of sounds, or one that writes."""
+"""What `fm-audio frontier` measures: a voice that speaks, a model that clones, makes sounds or writes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,9 +12,11 @@ import torch
 from fm_audio.checkpoint import CONFIG, load_model, read_config
 from fm_audio.data.text.edits import edit_distance
 from fm_audio.data.text.pairs import read_pairs
-from fm_audio.evaluation.frontier import Distance, Generate
+from fm_audio.evaluation.frontier import TWO_NULL, Distance, Generate
 from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.flow.sampling import QUANTILE, Sampling
+from fm_audio.tasks.infill_guidance import TextFirst, WithoutBoth
+from fm_audio.tasks.infill_requests import InfillRequest
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.tasks.text_in_place import TextInPlace
@@ -21,15 +24,20 @@ from fm_audio.tasks.text_models import SHIPPED as TEXTS
 from fm_audio.tasks.text_requests import TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
+from fm_audio.voices.bank import VoiceBank, reference_of
+from fm_audio.voices.cloner import KIND as CLONES
+from fm_audio.voices.cloner import cloner_folder, load_cloner
 from fm_audio.voices.find import find, load
 from fm_audio.voices.presets import sampling_of
+from fm_audio.voices.reference import Reference, loud_enough, require_reference
 from fm_audio.voices.sounds import KIND, kind_of, load_sounds, sounds_folder
 
 
 @dataclass(frozen=True)
 class Subject:
     """The model's folder and name, how it samples by itself, what makes an item, how many items there are, how far apart two
-    answers are (None: mels), grids that it has beyond the usual ones, and whether velocities may rest."""
+    answers are (None: mels), grids that it has beyond the usual ones, whether velocities may rest, and what makes an item by ways
+    of guidance that a `Sampling` cannot say."""
 
     folder: Path
     name: str
@@ -39,21 +47,29 @@ class Subject:
     distance: Distance | None = None
     more_grids: Sequence[str] = ()
     rests: bool = True
+    of_modes: Mapping[str, Generate] = field(default_factory=dict)
 
 
-def subject_of(model: str, data: str, limit: int, seconds: float, device: str) -> Subject:
-    """The model of a name or folder, asked the first `limit` lines of `data`; `seconds` are the length of sounds.
+def subject_of(given: argparse.Namespace) -> Subject:
+    """The model of a name or folder, asked the first `limit` lines of `data`; sounds last `seconds`, clones hear `reference`.
 
-    Raises FmAudioError for no such model or data, and for a text model that writes freely, which has nothing to be asked.
+    Raises FmAudioError for no such model or data, for a text model that writes freely, which has nothing to be asked, and for a
+    reference where nobody hears one, or none where one is needed.
     """
+    model, data, limit, device = given.model, given.data, given.limit, given.device
+    kind = kind_of(model)
+    if kind != CLONES and (given.reference, given.reference_text) != (None, None):
+        raise FmAudioError(f"--reference: {model} does not clone and hears none; leave it out")
     if (folder := _written_by(model)) is not None:
         return _writing(folder, _texts(data, limit), device)
     lines = _lines(data, limit)
-    if kind_of(model) == KIND:
+    if kind == CLONES:
+        return _cloning(given, lines)
+    if kind == KIND:
         folder, maker = sounds_folder(model), load_sounds(model, device)
 
         def sound(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
-            return maker.model.generate([SoundRequest(lines[item], seconds, seed)], sampling)[0]
+            return maker.model.generate([SoundRequest(lines[item], given.seconds, seed)], sampling)[0]
 
         return Subject(folder, folder.name, _measured_from(maker.sampling), sound, len(lines))
     entry = find(model)
@@ -64,6 +80,35 @@ def subject_of(model: str, data: str, limit: int, seconds: float, device: str) -
 
     name = f"{entry.folder.name}/{entry.name}"
     return Subject(entry.folder, name, _measured_from(voice.sampling), speech, len(lines))
+
+
+def _cloning(given: argparse.Namespace, lines: Sequence[str]) -> Subject:
+    """Each line is as long as the model finds by itself, without haste or with."""
+    cloner = load_cloner(given.model, given.device)
+    if given.reference is None:
+        known = cloner.reference()
+    else:
+        audio, text, _ = reference_of(given.reference, given.reference_text, VoiceBank(None), None)
+        known = Reference(audio, text)
+    heard = known.recording(cloner.spec.sample_rate)
+    require_reference(heard)
+    mel = cloner.seen(loud_enough(heard, cloner.spec.sample_rate, "reference")[0])
+    asked = [InfillRequest(line, mel, known.text) for line in lines]
+    asked = [replace(one, frames=cloner.model.length(one).frames) for one in asked]
+
+    def speech(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
+        return cloner.model.generate([replace(asked[item], seed=seed)], sampling)[0]
+
+    def by_two_nulls(item: int, seed: int, sampling: Sampling) -> torch.Tensor:
+        own, cloner.model.guidance = cloner.model.guidance, TextFirst()
+        try:
+            return speech(item, seed, sampling)
+        finally:
+            cloner.model.guidance = own
+
+    of_modes = {TWO_NULL: by_two_nulls} if isinstance(cloner.model.guidance, WithoutBoth) else {}
+    own = _measured_from(cloner.sampling)
+    return Subject(cloner_folder(given.model), cloner.name, own, speech, len(lines), of_modes=of_modes)
 
 
 def _written_by(model: str) -> Path | None:

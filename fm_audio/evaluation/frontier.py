@@ -33,7 +33,8 @@ from fm_audio.types import FmAudioError
 FINE = 64  # steps of RK4 that the converged answer takes
 LEARNED, LEARNED_FROM = "learned", 48  # the grid of the model's own, and of how many fine steps it is learnt
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-MODES = ("own", "constant", "interval", "rescaled", "off")
+TWO_NULL = "two_null"  # of models that clone: away from no text first, then from neither text nor reference
+MODES = ("own", "constant", "interval", "rescaled", "off", TWO_NULL)
 FIRST_STEPS = (2, 4)  # an adaptive solver begins with a step of one in so many
 # What items may decide for themselves: fields of `Sampling`, and the values that are tried.
 ADAPTIVE: Mapping[str, Sequence[float]] = {
@@ -77,7 +78,8 @@ class Point:
 
 
 def guided(own: Sampling, mode: str) -> Sampling:
-    """The model's sampling with its guidance as it is, everywhere, in the first half of the way alone, rescaled, or off."""
+    """The model's sampling with its guidance as it is, everywhere, in the first half of the way alone, rescaled, or off; what two
+    nulls are, is the model's business."""
     if mode == "own":
         return own
     if mode == "off":
@@ -106,7 +108,8 @@ class Counted:
 
 
 class Frontier:
-    """A model's ways to sample. `generate` makes a mel of an item (0 to `items` − 1) with a seed, or what `distance` compares."""
+    """A model's ways to sample. `generate` makes a mel of an item (0 to `items` − 1) with a seed, or what `distance` compares;
+    `of_modes` are others, for ways of guidance that a `Sampling` cannot say."""
 
     def __init__(
         self,
@@ -115,10 +118,12 @@ class Frontier:
         own: Sampling,
         tell: Callable[[float], None] | None = None,
         distance: Distance | None = None,
+        of_modes: Mapping[str, Generate] | None = None,
     ) -> None:
         if items < 1:
             raise FmAudioError("frontier: no items were given; give one sentence or caption a line")
         self.generate, self.items, self.own, self.tell, self.distance = generate, items, own, tell, distance or mels_apart
+        self.of_modes = of_modes or {}
         self._costs: dict[str, tuple[Tensor, Tensor]] = {}
         fine = replace(own, solver="rk4", grid="uniform", steps=FINE)
         self.converged = [generate(i, i, fine) for i in range(items)]
@@ -132,8 +137,9 @@ class Frontier:
         """The times of a grid of the model's own, with this guidance."""
         if mode not in self._costs:
             recorder = Recorder()
+            generate = self.of_modes.get(mode, self.generate)
             for i in range(self.items):
-                self.generate(i, i, replace(guided(self.own, mode), solver=recorder, grid="uniform", steps=LEARNED_FROM))
+                generate(i, i, replace(guided(self.own, mode), solver=recorder, grid="uniform", steps=LEARNED_FROM))
             assert recorder.times is not None
             self._costs[mode] = recorder.cost, recorder.times
         return tuple(learned_times(*self._costs[mode], steps))
@@ -144,11 +150,11 @@ class Frontier:
         asked = point.sampling(self.own)
         counted = Counted(asked.make_solver())
         sampling = replace(asked, solver=counted, tolerance=None)
-        seconds, made = [], []
+        seconds, made, generate = [], [], self.of_modes.get(mode, self.generate)
         with peak_megabytes() as peak:
             for i in range(self.items):
                 begun = time.perf_counter()
-                made.append(self.generate(i, i, sampling))
+                made.append(generate(i, i, sampling))
                 seconds.append(time.perf_counter() - begun)
         return replace(
             point,
@@ -230,8 +236,11 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 def presets(points: Sequence[Point]) -> dict[str, Point]:
     """fast, balanced and best: of at most 4, 8 and 32 forwards that with the least error; where the model cannot do with so few,
-    its cheapest."""
-    chosen = {}
+    its cheapest. Two nulls are no preset's business; where there is nothing else, there are none."""
+    chosen: dict[str, Point] = {}
+    points = [p for p in points if p.guidance != TWO_NULL]
+    if not points:
+        return chosen
     for name, most in PRESET_FORWARDS.items():
         affordable = [p for p in points if p.forwards <= most] or [min(points, key=lambda p: (p.forwards, p.error))]
         chosen[name] = min(affordable, key=lambda p: (p.error, p.forwards))

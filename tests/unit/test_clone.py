@@ -226,3 +226,24 @@ def test_the_command_reports_what_it_cloned(model: Path, tmp_path: Path, capsys:
     report = json.loads(capsys.readouterr().out)
     assert report["seconds"] == pytest.approx(soundfile.info(out).duration) and report["output"] == str(out)
     assert "verification" not in report
+
+
+@pytest.mark.slow
+def test_the_frontier_of_a_cloner_has_the_guidance_that_it_leans_by(
+    model: Path, tiny_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lines.txt").write_text("Hello there.\n")
+    asked = ["frontier", str(model), "--data", str(tmp_path / "lines.txt"), "--solver", "euler", "--grid", "uniform",
+             "--steps", "2", "8", "--no-presets", "--threads", "1", "--out", str(tmp_path),
+             "--rest", "--cache", "--guidance-alike"]  # fmt: skip
+    heard = ["--reference", str(RECORDING), "--reference-text", SAID]
+    assert main([*asked, *heard]) == 0
+    points = json.loads((tmp_path / "frontier.json").read_text())["points"]
+    assert {p["guidance"] for p in points} == {"own", "interval", "off", "two_null"}
+    errors = {(p["guidance"], p["steps"]): p["error"] for p in points}
+    assert errors["own", 8] < errors["own", 2] and errors["two_null", 8] > errors["own", 8], "held against the model's own way"
+    assert {p["forwards"] for p in points if p["guidance"] == "two_null"} == {4, 16}
+    assert main(asked) == 2 and "give a recording of 1 to 20 s" in capsys.readouterr().err
+    spoken = ["frontier", str(tiny_voice), "--data", str(tmp_path / "lines.txt")]
+    assert main([*spoken, *heard]) == 2 and "does not clone and hears none" in capsys.readouterr().err
+    assert main([*spoken, "--guidance", "two_null"]) == 2 and "is for models that clone" in capsys.readouterr().err
