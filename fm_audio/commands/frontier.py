@@ -113,7 +113,9 @@ def main(argv: Sequence[str]) -> int:
     report = _report(given, subject, own, points, chosen)
     save_json(out / RESULTS, report)
     draw(out / PICTURE, subject.name, points, chosen)
-    if not given.no_presets and chosen:
+    if not chosen:
+        print(f"fm-audio frontier: no presets: none of them can say {TWO_NULL}; measure another --guidance too", file=sys.stderr)
+    elif not given.no_presets:
         save_json(subject.folder / FILE, _presets(report, own, chosen))
     if given.json:
         print(json.dumps(report, indent=2))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fm_audio.audio import Audio, resample
+from fm_audio.audio import Audio, require_numbers, resample
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_requests import InfillRequest, spoken_symbols
 from fm_audio.types import FmAudioError
@@ -125,7 +125,8 @@ class Editor:
         [new] = self.cloner.model.generate([request], sampling)
         whole = torch.cat([before, new, after])[None]
         wave = self.cloner.vocoder.decode(whole, torch.ones(whole.shape[:2], dtype=torch.bool, device=whole.device))
-        sound = resample(wave[0].cpu().numpy() / np.float32(gain), spec.sample_rate, rate)
+        heard = require_numbers(wave[0].cpu().numpy(), "editing")
+        sound = resample(heard / np.float32(gain), spec.sample_rate, rate)
         start = hole.start - hole.window_start
         length = round(hole.frames_new * self._samples_of_frame(rate))
         return np.pad(sound[start : start + length], (0, max(0, start + length - len(sound))))
