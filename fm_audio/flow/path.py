@@ -34,6 +34,11 @@ class Coefficients(NamedTuple):
         """The determinant that undoes the path: alpha' sigma - alpha sigma'."""
         return self.d_alpha * self.sigma - self.alpha * self.d_sigma
 
+    @property
+    def size(self) -> Tensor:
+        """s = sqrt(alpha^2 + sigma^2), by which x_t is as large as noise and data of variance 1."""
+        return (self.alpha.square() + self.sigma.square()).sqrt()
+
     def beside(self, x: Tensor) -> Coefficients:
         """Coefficients (b,) shaped to multiply x (b ...)."""
         return Coefficients(*[c.to(x.dtype).view(-1, *[1] * (x.ndim - 1)) for c in self])
@@ -106,6 +111,20 @@ def velocity_from_noise(path: Path, x0: Tensor, x_t: Tensor, t: Tensor) -> Tenso
     """v where the noise is predicted as x0. Needs alpha(t) > 0: stay above t = 0."""
     c = path.coefficients(t).beside(x_t)
     return (c.d_alpha * x_t - c.w * x0) / c.alpha
+
+
+def angular(path: Path, x0: Tensor, x1: Tensor, t: Tensor) -> Tensor:
+    """u = (sigma x1 - alpha x0) / s, s^2 = alpha^2 + sigma^2 (b ...): by what x_t / s turns from noise towards data, the "v" of
+    Salimans and Ho 2022, "Progressive distillation", appendix D. Of noise and data of one variance it tells nothing of x_t,
+    whatever t is; the velocity of a straight path does."""
+    c = path.coefficients(t).beside(x1)
+    return (c.sigma * x1 - c.alpha * x0) / c.size
+
+
+def velocity_from_angular(path: Path, u: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """v = (s' x_t + w u) / s where u (b ...) is predicted (`angular`)."""
+    c = path.coefficients(t).beside(x_t)
+    return ((c.alpha * c.d_alpha + c.sigma * c.d_sigma) / c.size * x_t + c.w * u) / c.size
 
 
 def score_from_velocity(path: Path, v: Tensor, x_t: Tensor, t: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.flow.path import Path, velocity, velocity_from_data, velocity_from_noise
+from fm_audio.flow.path import Path, angular, velocity, velocity_from_angular, velocity_from_data, velocity_from_noise
 from fm_audio.types import FmAudioError, Frames, Mask, Times, masked_mean
 
+PREDICTIONS = ("velocity", "angular", "data", "noise")
 T_FIRST = 0.02  # no earlier does predicted noise say where data lie
 
 CondFrames = Float[Tensor, "b n c"]
@@ -56,7 +57,9 @@ class MelPort(nn.Module):
     basics"): the sampler looks no later than that, and the loss, |x1 error|^2 (w / sigma)^2, which is the velocity's squared
     error exactly, keeps the weight of 0.95 after it. Prediction and target are weighted alike, so the optimum stays the mean
     of the data. With "noise" it gives x0 with squared error (Ho et al. 2020, equation 14), as diffusion models do; v then divides
-    by alpha(t), which vanishes at the noise, so that t is held at or above `T_FIRST` there.
+    by alpha(t), which vanishes at the noise, so that t is held at or above `T_FIRST` there. With "angular" it gives u
+    (`path.angular`) with squared error: of a straight path, where the velocity tells of x_t, a last layer then need not copy x_t;
+    on a variance-preserving path it is the velocity over pi / 2.
 
     projected=False hands x and the condition's frames to the backbone as they are, for one that takes so many channels; `width`
     is then what the backbone gives.
@@ -72,8 +75,8 @@ class MelPort(nn.Module):
         projected: bool = True,
     ) -> None:
         super().__init__()
-        if prediction not in ("velocity", "data", "noise"):
-            raise FmAudioError(f"MelPort: prediction is {prediction!r}; give 'velocity', 'data' or 'noise'.")
+        if prediction not in PREDICTIONS:
+            raise FmAudioError(f"MelPort: prediction is {prediction!r}; give {', '.join(map(repr, PREDICTIONS))}.")
         if frames_per_token < 1:
             raise FmAudioError(f"MelPort: frames_per_token is {frames_per_token}; give a whole number, 1 or more.")
         self.channels, self.p, self.prediction = bands, frames_per_token, prediction
@@ -98,6 +101,8 @@ class MelPort(nn.Module):
         prediction = self._predict(h, x_t.shape[1])
         if self.prediction == "velocity":
             return prediction
+        if self.prediction == "angular":
+            return velocity_from_angular(path, prediction, x_t, t)
         if self.prediction == "noise":
             return velocity_from_noise(path, prediction, x_t, t.clamp(min=T_FIRST))
         return velocity_from_data(path, prediction, x_t, t.clamp(max=self.t_last))
@@ -109,6 +114,8 @@ class MelPort(nn.Module):
         prediction = self._predict(h, x1.shape[1])
         if self.prediction == "velocity":
             return masked_mean((prediction - velocity(path, x0, x1, t)).square(), mask)
+        if self.prediction == "angular":
+            return masked_mean((prediction - angular(path, x0, x1, t)).square(), mask)
         if self.prediction == "noise":
             return masked_mean((prediction - x0).square(), mask)
         c = path.coefficients(t.clamp(max=self.t_last)).beside(x1)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fm_audio.flow.path import LinearPath, Path, VariancePreservingPath, data_from_velocity, noise_from_velocity, point, velocity
+from fm_audio.flow.path import (
+    LinearPath,
+    Path,
+    VariancePreservingPath,
+    angular,
+    data_from_velocity,
+    noise_from_velocity,
+    point,
+    velocity,
+    velocity_from_angular,
+)
 from fm_audio.flow.ports import MelPort
 from fm_audio.types import FmAudioError, length_mask
 
@@ -88,6 +98,22 @@ def test_a_noise_prediction_reads_as_the_velocity_that_comes_from_there(path: Pa
     x0, mask = torch.randn(3, 4, 5), torch.ones(3, 4, dtype=torch.bool)
     torch.testing.assert_close(port.loss(h, x0, x, t, path, mask), (port.out(h) - x0).square().mean())
     assert torch.isfinite(port.read(h, x, torch.zeros(3), path)).all(), "where there is noise alone too"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_angular_prediction_is_what_x_t_does_not_tell(path: Path) -> None:
+    """It reads as the velocity, and of noise and data of one variance it is uncorrelated with x_t."""
+    port, h, x, t = _port(1, "angular"), torch.randn(3, 4, 16), torch.randn(3, 4, 5), torch.tensor([0.0, 0.5, 1.0])
+    x0, mask = torch.randn(3, 4, 5), torch.ones(3, 4, dtype=torch.bool)
+    torch.testing.assert_close(port.loss(h, x0, x, t, path, mask), (port.out(h) - angular(path, x0, x, t)).square().mean())
+    told = velocity_from_angular(path, angular(path, x0, x, t), point(path, x0, x, t), t)
+    torch.testing.assert_close(told, velocity(path, x0, x, t), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(port.read(h, x, t, path), velocity_from_angular(path, port.out(h), x, t))
+    noise, data, at = *torch.randn(2, 1, 200_000), torch.tensor([0.3])
+    both = torch.stack([angular(path, noise, data, at)[0], point(path, noise, data, at)[0]])
+    assert abs(float(torch.corrcoef(both)[0, 1])) < 0.01
+    if isinstance(path, VariancePreservingPath):
+        torch.testing.assert_close(velocity(path, x0, x, t), torch.pi / 2 * angular(path, x0, x, t))
 
 
 @pytest.mark.parametrize("given", [{"prediction": "score"}, {"frames_per_token": 0}])

@@ -12,6 +12,7 @@ from fm_audio.backbones.dit import DiT
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.text.arpabet import Arpabet
 from fm_audio.flow.path import VariancePreservingPath
+from fm_audio.flow.ports import PREDICTIONS
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.aligned_tts import AlignedTTS
 from fm_audio.tasks.speech_requests import SpeechRequest
@@ -111,7 +112,7 @@ def test_alignment_is_searched_only_where_the_corpus_has_none():
     assert found[1].sum() == 40 and (found[1][:9] >= 1).all()
 
 
-@pytest.mark.parametrize("prediction", ["velocity", "noise", "data"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_on_a_variance_preserving_path_it_is_diffusion(prediction):
     task = tiny(path=VariancePreservingPath(), prediction=prediction)
     assert task.head.ports["mel"].prediction == prediction
