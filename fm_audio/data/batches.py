@@ -19,6 +19,7 @@ class SpeechBatch:
     unvoiced stretches, and `voiced` says where it was heard; None where the corpus was read without pitch.
     `heard` holds the states of a frozen speech encoder, where one listened, zeros where `heard_mask` is False. `found` holds the
     log-mels of other clips with captions like this one's, the nearest first, where they were looked for; an item may have fewer.
+    `other_texts`: of clips that were joined (`data_prep.spliced`) what was said before, which is not what is said now.
     `damaged` marks frames that nobody could have said (`damage_waves`); None where no clip of the batch says so of itself.
     """
 
@@ -38,6 +39,7 @@ class SpeechBatch:
     found: Float[Tensor, "b r f d"] | None = None
     found_mask: Bool[Tensor, "b r f"] | None = None
     damaged: Bool[Tensor, "b n"] | None = None
+    other_texts: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

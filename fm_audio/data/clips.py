@@ -37,7 +37,7 @@ FOUND_SECONDS = 5.0  # so much is seen of a clip that goes with another
 class SpeechClip:
     """One clip, ready: symbols (m,), mel float16 (n bands), durations_frames (m,) summing to n, or None; log_pitch (n,)
     and voiced (n,) where pitch was asked for; heard float16 (k e), the states of a listener where there is one; damaged
-    (n,) where the corpus says what is."""
+    (n,) where the corpus says what is; other_text where it says what else the text might be, wrongly."""
 
     id: str
     text: str
@@ -49,6 +49,7 @@ class SpeechClip:
     voiced: Tensor | None = None
     heard: Tensor | None = None
     damaged: Tensor | None = None
+    other_text: str | None = None
 
 
 def key_of(cut: Cut) -> tuple:
@@ -145,9 +146,9 @@ class SpeechDataset(Dataset):
                 heard = self.listener.hear(Audio(wave.numpy(), self.spec.sample_rate)).half()
             except FmAudioError as e:
                 return self._leave_out(cut, "unheard", str(e))
-        damaged = self._damaged(cut, len(mel))
+        damaged, other = self._damaged(cut, len(mel)), (supervision.custom or {}).get("other_text")
         return SpeechClip(
-            cut.id, supervision.text, supervision.speaker, symbols, mel, durations, log_pitch, voiced, heard, damaged
+            cut.id, supervision.text, supervision.speaker, symbols, mel, durations, log_pitch, voiced, heard, damaged, other
         )  # fmt: skip
 
     def _damaged(self, cut: Cut, frames: int) -> Tensor | None:
@@ -252,4 +253,5 @@ def collate(clips: Sequence[SpeechClip], spec: AudioSpec) -> SpeechBatch:
         heard=heard,
         heard_mask=heard_mask,
         damaged=damaged,
+        other_texts=[c.other_text for c in clips] if any(c.other_text for c in clips) else None,
     )

@@ -25,14 +25,11 @@ from torch import Tensor
 from fm_audio.audio import Audio, resample
 from fm_audio.bandwidth import fill_above, spectrum_end_hz
 from fm_audio.checkpoint import load_model
-from fm_audio.data.text.frontend import Encoded
-from fm_audio.data.text.sentences import split_sentences
 from fm_audio.evaluation.acoustics import AS_IF
 from fm_audio.evaluation.phone_alternatives import phone_alternatives
 from fm_audio.evaluation.sound import Fault
 from fm_audio.extras import WHISPER_COMMAND
-from fm_audio.tasks.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path
-from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
+from fm_audio.tasks.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path, states_of_words
 from fm_audio.types import FmAudioError
 
 FOLDER = Path(__file__).with_name("phones")
@@ -89,9 +86,8 @@ class Reading:
         masks = [torch.ones(1, part.shape[1], dtype=torch.bool, device=device) for part in given]
         log_p, _ = self.reader(*(part for pair in zip(given, masks, strict=True) for part in pair))
         heard = (log_p[0].double() / TEMPERATURE).log_softmax(-1).cpu().numpy()
-        encoded = [self.reader.frontend.encode(piece) for piece in split_sentences(text, PIECE_CHARACTERS)]
-        names, words = self._words(encoded)
-        states, owner = _states(words)
+        names, words = self.reader.words(text)
+        states, owner = states_of_words(words)
         path = optional_path(heard[:, states], [c == SILENCE for c in states])
         likelier = heard.max(1) - heard[np.arange(len(path)), np.asarray(states)[path]]
         likeliest = {kind: (value, names[k]) for kind, (value, k) in phone_alternatives(heard, words).items()}
@@ -111,30 +107,6 @@ class Reading:
     @property
     def _token_seconds(self) -> float:
         return self.reader.spec.seconds_of_frames(self.reader.encoder.frames_per_token)
-
-    def _words(self, encoded: Sequence[Encoded]) -> tuple[list[str], list[list[int]]]:
-        """Words that are heard, and their phones as classes."""
-        names: list[str] = []
-        phones: list[list[int]] = []
-        for sentence in encoded:
-            for word, first, last in sentence.words:
-                spoken = [c for c in map(int, self.reader.class_of[sentence.ids[first:last]]) if c != SILENCE]
-                if spoken:
-                    names.append(word)
-                    phones.append(spoken)
-        if not names:
-            raise FmAudioError("text: nothing in it can be read out; give at least one word in letters or digits")
-        return names, phones
-
-
-def _states(words: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-    """Classes in a row with a silence that may be left out around every word; of each state the number of its word, −1 for
-    silences."""
-    states, owner = [SILENCE], [-1]
-    for i, word in enumerate(words):
-        states += [*word, SILENCE]
-        owner += [i] * len(word) + [-1]
-    return states, owner
 
 
 def _sounding(mel: Tensor, floor: float) -> Bool[Tensor, "n"]:

@@ -23,7 +23,9 @@ from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.perturb import SpectralMasking, VoicePerturbation
 from fm_audio.data.text.arpabet import PHONES, stressless
 from fm_audio.data.text.frontend import FrontEnd
+from fm_audio.data.text.sentences import split_sentences
 from fm_audio.encoders.speech import SpeechEncoder
+from fm_audio.tasks.speech_requests import PIECE_CHARACTERS
 from fm_audio.types import FmAudioError, Frames, Mask, masked_mean
 
 CLASSES = ("", *dict.fromkeys(map(stressless, PHONES)))  # silence first
@@ -82,6 +84,13 @@ class PhoneReader(nn.Module):
         tokens are real.
 
         heard (b s e) and their mask: what the listener heard of the same sound, where there is one."""
+        _, log_p, seen = self.states(mel, mask, heard, heard_mask)
+        return log_p, seen
+
+    def states(
+        self, mel: Frames, mask: Mask, heard: Float[Tensor, "b s e"] | None = None, heard_mask: Bool[Tensor, "b s"] | None = None
+    ) -> tuple[Float[Tensor, "b k w"], Float[Tensor, "b k c"], Bool[Tensor, "b k"]]:
+        """As `forward`, with the states of `width` that it reads the phones off before them."""
         if self.listener is None:
             cond = self.encoder(mel, mask)
         elif heard is None or heard_mask is None:
@@ -89,7 +98,7 @@ class PhoneReader(nn.Module):
         else:
             cond = self.encoder(mel, mask, self._beside(mel, heard, heard_mask))
         assert cond.tokens is not None and cond.tokens_mask is not None
-        return self.out(cond.tokens).float().log_softmax(-1), cond.tokens_mask
+        return cond.tokens, self.out(cond.tokens).float().log_softmax(-1), cond.tokens_mask
 
     def loss(self, batch: SpeechBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars "loss" and "error", the share of tokens whose phone is another."""
@@ -148,6 +157,21 @@ class PhoneReader(nn.Module):
         kept = [c for i, c in enumerate(classes) if c != SILENCE or i == 0 or classes[i - 1] != SILENCE]
         return kept, [c == SILENCE for c in kept]
 
+    def words(self, text: str) -> tuple[list[str], list[list[int]]]:
+        """The words of a text that are heard, and their phones as classes. Raises FmAudioError for a text without any."""
+        names: list[str] = []
+        phones: list[list[int]] = []
+        for piece in split_sentences(text, PIECE_CHARACTERS):
+            sentence = self.frontend.encode(piece)
+            for word, first, last in sentence.words:
+                spoken = [c for c in map(int, self.class_of[sentence.ids[first:last]]) if c != SILENCE]
+                if spoken:
+                    names.append(word)
+                    phones.append(spoken)
+        if not names:
+            raise FmAudioError("text: nothing in it can be read out; give at least one word in letters or digits")
+        return names, phones
+
     def _damaged(self, batch: SpeechBatch, k: int) -> Bool[Tensor, "b k"]:
         """Tokens whose middle is damaged; none unless that is learned."""
         n = batch.mel.shape[1]
@@ -167,6 +191,16 @@ class PhoneReader(nn.Module):
         at = torch.searchsorted(ends, middles.expand(len(ends), -1).contiguous(), right=True)
         ids = batch.symbols.gather(1, at.clamp(max=batch.symbols.shape[1] - 1))
         return self.class_of[ids]
+
+
+def states_of_words(words: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """Classes in a row with a silence that may be left out around every word; of each state the number of its word, −1 for
+    silences."""
+    states, owner = [SILENCE], [-1]
+    for i, word in enumerate(words):
+        states += [*word, SILENCE]
+        owner += [i] * len(word) + [-1]
+    return states, owner
 
 
 def optional_path(log_p: np.ndarray, optional: Sequence[bool]) -> np.ndarray:
