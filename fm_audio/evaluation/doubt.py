@@ -23,7 +23,8 @@ ACOUSTIC = ("short", "missing", "repeated", "added", "garbled", "unlike", "misfi
 SEEN = "shown_"  # in front of the same by a model that was shown a recording of the speaker
 SHOWN = tuple(SEEN + name for name in ACOUSTIC)
 READ_AS = ("read_missing", "read_repeated", "read_added", "read_garbled")  # with a fault (`phone_alternatives`)
-READ = ("read_word", "read_phone", "read_window", "read_all", "read_damaged", *READ_AS)  # `reading.Read.values`
+MATCHED = ("read_match", "read_unsaid", "read_more")  # log odds by a matcher
+READ = ("read_word", "read_phone", "read_window", "read_all", "read_damaged", *READ_AS, *MATCHED)  # `reading.Read.values`
 AGAIN = "again_"  # in front of what a second recogniser had to say
 _HEARD = {  # by recognisers: one that can only write, one that can weigh texts, two of those
     "written": ("distance",),
@@ -62,8 +63,8 @@ class Doubt:
         """What each evidence adds to the log odds. Raises FmAudioError where evidence is missing that is always had."""
         if lacking := [name for name in self.names if name not in values and name not in BENT]:
             raise FmAudioError(
-                f"doubt: evidence lacks {', '.join(lacking)}; read phones with a reader that tells damage, as the one that ships "
-                "(reading.shipped_reading) does"
+                f"doubt: evidence lacks {', '.join(lacking)}; read phones with a reader that tells damage and "
+                "a matcher, as those that ship (reading.shipped_reading) do"
             )
         rows = zip(self.names, self.means, self.scales, self.weights, strict=True)
         return {name: weight * (_plain(name, values) - mean) / scale for name, mean, scale, weight in rows}

@@ -7,7 +7,9 @@ after Witt and Young 2000, "Phone-level pronunciation scoring". The phones of th
 heard, with silences where there are some, and so are those of texts with a fault (`phone_alternatives`). A reader that has
 learned what no phone is (`data.damage_waves`) tells where nobody could have said what is heard. Unlike `acoustics`, which knows
 one speaker's mean mels, this judges strangers too, and knows nothing of how long things last.
-`recipes/phones/heard.yaml` trained the reader that ships; it hears through the encoder of Whisper tiny.en beside the mel.
+`recipes/phones/heard.yaml` trained the reader that ships; it hears through the encoder of Whisper tiny.en beside the mel. A
+matcher (`tasks.text_matcher`, `recipes/phones/matched.yaml`) has learned from faults what of all that tells that a text is not
+what is said.
 """
 
 from __future__ import annotations
@@ -29,13 +31,21 @@ from fm_audio.evaluation.acoustics import AS_IF
 from fm_audio.evaluation.phone_alternatives import phone_alternatives
 from fm_audio.evaluation.sound import Fault
 from fm_audio.extras import WHISPER_COMMAND
+from fm_audio.tasks.frozen_reader import SHIPPED
 from fm_audio.tasks.phone_reader import CLASSES, SILENCE, PhoneReader, optional_path, states_of_words
+from fm_audio.tasks.text_matcher import TextMatcher
 from fm_audio.types import FmAudioError
 
-FOLDER = Path(__file__).with_name("phones")
+FOLDER, MATCHER_FOLDER = SHIPPED, Path(__file__).with_name("matcher")
 WINDOW_SECONDS = 0.3
 DAMAGED_TOKENS = 3  # in a row that are damaged together
 DAMAGED = "damaged"
+NAMED = {
+    DAMAGED: "nothing that anybody could say",
+    "match": "the text is not what is said there",
+    "unsaid": "the word is not said there",
+    "more": "something else is said there",
+}
 NEAR_FLOOR = 0.05  # in normalised log-mel
 TEMPERATURE = 2.0  # readers are surer than they are right: halved, what they say of clips they have not learned is worth more
 
@@ -44,7 +54,8 @@ TEMPERATURE = 2.0  # readers are surer than they are right: halved, what they sa
 class Read:
     """By how many nats other phones are likelier than those of the text, 0 or more: at the worst word (mean over its phones), the
     worst phone, the worst 0.3 s (mean over its tokens) and on the average; with the words where that is. `likeliest`: evidence
-    for the likeliest fault of each kind, in nats, and its word; of "damaged" the log odds, a mean over three tokens."""
+    for the likeliest fault of each kind, in nats, and its word; of "damaged" the log odds, a mean over three tokens; of "match"
+    those that anything is not as the text has it, of "unsaid" of a word, of "more" of what is said behind one."""
 
     word: tuple[float, str]
     phone: tuple[float, str]
@@ -63,15 +74,15 @@ class Read:
         near = {"read_word": self.word[1], "read_phone": self.phone[1], "read_window": self.window[1]}
         near |= {f"read_{kind}": word for kind, (_, word) in self.likeliest.items()}
         worst = max(near, key=lambda name: shares.get(name, -np.inf))
-        what = {**AS_IF, DAMAGED: "nothing that anybody could say"}.get(worst.removeprefix("read_"), "other phones than its own")
+        what = {**AS_IF, **NAMED}.get(worst.removeprefix("read_"), "other phones than its own")
         return Fault("misfit", f"does not sound like the text near {near[worst]!r}: {what}", (near[worst],))
 
 
 class Reading:
-    """A reader and what it makes of recordings."""
+    """A reader and what it makes of recordings; a matcher compares what it hears with the text, where there is one."""
 
-    def __init__(self, reader: PhoneReader) -> None:
-        self.reader = reader
+    def __init__(self, reader: PhoneReader, matcher: TextMatcher | None = None) -> None:
+        self.reader, self.matcher = reader, matcher
 
     @torch.inference_mode()
     def hear(self, audio: Audio, text: str) -> Read:
@@ -84,7 +95,7 @@ class Reading:
         kept = _sounding(mel, spec.floor)
         given = [mel[kept][None], *self._states(wave, kept.cpu())]
         masks = [torch.ones(1, part.shape[1], dtype=torch.bool, device=device) for part in given]
-        log_p, _ = self.reader(*(part for pair in zip(given, masks, strict=True) for part in pair))
+        states, log_p, seen = self.reader.states(*(part for pair in zip(given, masks, strict=True) for part in pair))
         heard = (log_p[0].double() / TEMPERATURE).log_softmax(-1).cpu().numpy()
         names, words = self.reader.words(text)
         states, owner = states_of_words(words)
@@ -93,6 +104,8 @@ class Reading:
         likeliest = {kind: (value, names[k]) for kind, (value, k) in phone_alternatives(heard, words).items()}
         if self.reader.damage:
             likeliest[DAMAGED] = _damaged(heard, [owner[state] for state in path], names)
+        if self.matcher is not None:
+            likeliest |= _matched(self.matcher, self.matcher(states, log_p, seen, [list(map(tuple, words))]), names)
         return _worst(likelier, path, states, names, owner, round(WINDOW_SECONDS / self._token_seconds), likeliest)
 
     def _states(self, wave: Tensor, kept: Tensor) -> list[Tensor]:
@@ -125,6 +138,18 @@ def _damaged(heard: np.ndarray, owner: Sequence[int], words: Sequence[str]) -> t
     return float(odds[start]), words[_word_at(owner, start, n)]
 
 
+def _matched(matcher: TextMatcher, found: tuple[Tensor, Tensor], names: Sequence[str]) -> dict[str, tuple[float, str]]:
+    """A matcher's log odds: of all gaps and words, of the word that is worst, and of the gap; each with a word there."""
+    logits = found[0][0].double().cpu().numpy()
+    unsaid, more = int(logits[1::2].argmax()), int(logits[::2].argmax())
+    worst = int(logits.argmax())
+    return {
+        "match": (float(matcher.odds(*found)[0]), names[(max(worst, 1) - 1) // 2]),
+        "unsaid": (float(logits[1::2][unsaid]), names[unsaid]),
+        "more": (float(logits[::2][more]), names[max(more, 1) - 1]),
+    }
+
+
 def _word_at(owner: Sequence[int], start: int, n: int) -> int:
     """The word in the middle of some tokens, or the last one before them."""
     inside = [w for w in owner[start : start + n] if w >= 0]
@@ -154,8 +179,8 @@ def _worst(
 @lru_cache(maxsize=1)
 def shipped_reading() -> Reading:
     """The reader that comes with the package. Raises FmAudioError where the Whisper that it listens through is not installed."""
-    model = load_model(FOLDER)
-    assert isinstance(model, PhoneReader)
+    model, matcher = load_model(FOLDER), load_model(MATCHER_FOLDER)
+    assert isinstance(model, PhoneReader) and isinstance(matcher, TextMatcher)
     if model.listener is not None:
         try:
             model.listener.hear(Audio(np.zeros(model.spec.n_fft, np.float32), model.spec.sample_rate))
@@ -164,4 +189,4 @@ def shipped_reading() -> Reading:
                 f"checking English speech listens through {model.listener} whoever judges it, and that is not installed; "
                 f"run: {WHISPER_COMMAND}"
             ) from e
-    return Reading(model)
+    return Reading(model, matcher)

@@ -151,6 +151,7 @@ class TextMatcher(nn.Module):
         self, states: Float[Tensor, "b k w"], log_p: Float[Tensor, "b k c"], mask: Mask, texts: Sequence[Sequence[Word]]
     ) -> tuple[Float[Tensor, "b u"], Bool[Tensor, "b u"], Float[Tensor, "b k u"]]:
         """Log odds, which are real, and the share that each token has in each gap and word."""
+        states, log_p = (part.masked_fill(~mask[..., None], 0.0) for part in (states, log_p))
         classes, kept, unit, real = _rows(texts, states.device)
         soft = (log_p.float() / TEMPERATURE).log_softmax(-1).clamp(min=LEAST_LOG_P)
         of_state = soft.gather(2, classes[:, None].expand(-1, soft.shape[1], -1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from fm_audio.encoders.speech import SpeechEncoder
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.phone_reader import PhoneReader
 from fm_audio.tasks.speech_to_text import SpeechToText
+from fm_audio.tasks.text_matcher import TextMatcher
 from fm_audio.tasks.text_requests import TextDecoding
 from fm_audio.tasks.transcription import TranscriptRequest
 from tests.invariance.case import Case, by
@@ -78,6 +80,32 @@ def read(net: PhoneReader, items: Sequence[dict[str, Tensor]], padding: int) -> 
     return [(row[keep],) for row, keep in zip(log_p, seen, strict=True)]
 
 
+def matcher() -> TextMatcher:
+    net = TextMatcher(SPEC, Arpabet(), None, WIDTH, WIDTH, 2, 1, 2, 3, 4)
+    torch.nn.init.normal_(net.blocks[0].modulation.linear.weight, std=0.5)
+    return net
+
+
+def texts_and_sounds() -> list[dict[str, Any]]:
+    """The last text has as many phones as its sound has tokens."""
+    texts = [(1, 2), (3,)], [(4, 5, 6)], [(7,), (8, 9), (1,)], [(2, 3), (4,), (5, 6)], [(1, 2, 3, 4)]
+    return [
+        {"states": torch.randn(n, WIDTH), "log_p": torch.randn(n, 41).log_softmax(-1), "words": words}
+        for n, words in zip((13, 16, 9, 23, 4), texts, strict=True)
+    ]
+
+
+def matched(net: TextMatcher, items: Sequence[dict[str, Any]], padding: int) -> list[tuple[Tensor, ...]]:
+    """Padding in tokens, and of units by a longer text that shares the batch."""
+    longer = {"states": torch.randn(12, WIDTH), "log_p": torch.randn(12, 41).log_softmax(-1), "words": [(1,)] * 6}
+    given = [*items, *[longer] * padding]
+    states, mask = padded([i["states"] for i in given], padding, float("nan"))
+    log_p, _ = padded([i["log_p"] for i in given], padding, float("nan"))
+    logits, real = net(states, log_p, mask, [i["words"] for i in given])
+    odds = net.odds(logits, real)
+    return [(logits[i][real[i]], odds[i : i + 1]) for i in range(len(items))]
+
+
 class Ears:
     """A listener that only has to be there."""
 
@@ -102,6 +130,7 @@ CASES: dict[str, Case] = {
         partial(reader, Ears()), heard_beside, read_beside, torch.float32, by("mel"), 0.3
     ),
     "read phones": Case(reader, mels, read, torch.float32, by("mel"), 0.3),
+    "texts that are matched": Case(matcher, texts_and_sounds, matched, torch.float32, by("states"), 0.3),
     "heard mels": Case(encoder, mels, encoded, torch.float32, by("mel"), 0.3),
     "heard speech": Case(
         partial(listener, 0.0), recordings, listens, length=lambda r: len(r.audio.samples),

@@ -41,7 +41,7 @@ def test_evidence_that_could_not_be_had_speaks_for_the_recording(cases: tuple[li
 def test_evidence_that_is_always_had_is_asked_for() -> None:
     values = dict.fromkeys(KINDS["weighed_stranger"], 0.0)
     without = {name: value for name, value in values.items() if name != "read_damaged"}
-    with pytest.raises(FmAudioError, match="lacks read_damaged; read phones with a reader that tells damage"):
+    with pytest.raises(FmAudioError, match="lacks read_damaged; read phones with a reader that tells damage and a matcher"):
         doubt_of(without).log_odds(without)
 
 

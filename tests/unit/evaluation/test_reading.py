@@ -10,7 +10,7 @@ import pytest
 from fm_audio import whispers
 from fm_audio.audio import Audio, load_audio
 from fm_audio.data import damage_waves
-from fm_audio.evaluation.doubt import READ, READ_AS
+from fm_audio.evaluation.doubt import MATCHED, READ, READ_AS
 from fm_audio.evaluation.reading import Reading, shipped_reading
 from fm_audio.types import FmAudioError
 
@@ -27,8 +27,8 @@ def audio() -> Audio:
 
 def test_a_recording_reads_as_its_text_and_not_as_another(reading: Reading, audio: Audio) -> None:
     read = reading.hear(audio, SAID)
-    told = set(READ) - (set() if reading.reader.damage else {"read_damaged"})
-    assert set(read.values) == told and all(read.values[name] >= 0 for name in told - {*READ_AS, "read_damaged"})
+    told = set(READ) - (set() if reading.reader.damage else {"read_damaged"}) - (set() if reading.matcher else set(MATCHED))
+    assert set(read.values) == told and all(read.values[name] >= 0 for name in told - {*READ_AS, *MATCHED, "read_damaged"})
     assert all(v < 12 for name, v in read.values.items() if name in READ_AS), "no fault is likelier by far"
     for text, word in ((SAID.replace("evening", "Monday"), "monday"), (SAID.replace("twentieth", "twelfth"), "twelfth")):
         other = reading.hear(audio, text)
@@ -59,6 +59,22 @@ def test_a_word_that_was_left_out_or_said_twice_is_named(reading: Reading, audio
         fault = read.fault({f"read_{kind}": 1.0})
         assert fault.words == (word,) and what in fault.detail
     assert "read_missing" not in reading.hear(audio, "Unforeseeable.").values
+
+
+@pytest.mark.slow
+def test_the_matcher_says_which_word_is_not_said_and_where_something_else_is(shipped: Reading, audio: Audio) -> None:
+    said = shipped.hear(audio, SAID)
+    assert said.values["read_match"] < 0, "as likely a fault as not, where a third of the texts were true"
+    for text, kind, words in (
+        (SAID.replace("evening", "lovely evening"), "unsaid", {"lovely"}),
+        (SAID.replace("two men", "two women"), "unsaid", {"women"}),
+        (SAID.replace("that evening ", "that "), "more", {"that"}),
+    ):
+        other = shipped.hear(audio, text)
+        assert other.values["read_match"] > max(0.0, said.values["read_match"] + 3)
+        assert other.likeliest[kind][1] in words and other.values[f"read_{kind}"] > said.values[f"read_{kind}"] + 3
+        fault = other.fault({f"read_{kind}": 1.0})
+        assert fault.words[0] in words and "said there" in fault.detail
 
 
 @pytest.mark.slow
