@@ -115,7 +115,7 @@ def spliced(cuts: Sequence[Cut], audio: Path, aligner: Aligner, seed: int) -> It
     """One cut for each that words were found in and a joint was made of, in files of their own."""
     from lhotse import MonoCut, Recording
 
-    perturbation, known = WavePerturbation(), []
+    perturbation, known = WavePerturbation(), list[Said]()
     for cut in cuts:
         rate, [supervision] = cut.recording.sampling_rate, cut.supervisions
         samples, draw = wave_of_cut(cut, rate), np.random.default_rng([seed, *cut.id.encode()])

@@ -95,7 +95,7 @@ class Reading:
         kept = _sounding(mel, spec.floor)
         given = [mel[kept][None], *self._states(wave, kept.cpu())]
         masks = [torch.ones(1, part.shape[1], dtype=torch.bool, device=device) for part in given]
-        states, log_p, seen = self.reader.states(*(part for pair in zip(given, masks, strict=True) for part in pair))
+        hidden, log_p, seen = self.reader.states(*(part for pair in zip(given, masks, strict=True) for part in pair))
         heard = (log_p[0].double() / TEMPERATURE).log_softmax(-1).cpu().numpy()
         names, words = self.reader.words(text)
         states, owner = states_of_words(words)
@@ -105,7 +105,7 @@ class Reading:
         if self.reader.damage:
             likeliest[DAMAGED] = _damaged(heard, [owner[state] for state in path], names)
         if self.matcher is not None:
-            likeliest |= _matched(self.matcher, self.matcher(states, log_p, seen, [list(map(tuple, words))]), names)
+            likeliest |= _matched(self.matcher, self.matcher(hidden, log_p, seen, [list(map(tuple, words))]), names)
         return _worst(likelier, path, states, names, owner, round(WINDOW_SECONDS / self._token_seconds), likeliest)
 
     def _states(self, wave: Tensor, kept: Tensor) -> list[Tensor]:
