@@ -29,7 +29,7 @@ from fm_audio.voices.cloner import KIND as CLONES
 from fm_audio.voices.cloner import cloner_folder, load_cloner
 from fm_audio.voices.find import find, load
 from fm_audio.voices.presets import sampling_of
-from fm_audio.voices.reference import Reference, loud_enough, require_reference
+from fm_audio.voices.reference import Reference
 from fm_audio.voices.sounds import KIND, kind_of, load_sounds, sounds_folder
 
 
@@ -90,9 +90,8 @@ def _cloning(given: argparse.Namespace, lines: Sequence[str]) -> Subject:
     else:
         audio, text, _ = reference_of(given.reference, given.reference_text, VoiceBank(None), None)
         known = Reference(audio, text)
-    heard = known.recording(cloner.spec.sample_rate)
-    require_reference(heard)
-    mel = cloner.seen(loud_enough(heard, cloner.spec.sample_rate, "reference")[0])
+    heard, _ = cloner.prepared(known.recording(cloner.spec.sample_rate))
+    mel = cloner.seen(heard)
     asked = [InfillRequest(line, mel, known.text) for line in lines]
     asked = [replace(one, frames=cloner.model.length(one).frames) for one in asked]
 

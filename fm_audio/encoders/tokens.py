@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fm_audio.data.batches import TextBatch
 from fm_audio.encoders.filler_text import positions
 from fm_audio.layers import Block, Modulation, modulate
-from fm_audio.types import Cond, Frames, Mask
+from fm_audio.types import Cond, FmAudioError, Frames, Mask
 
 
 class TokenEncoder(nn.Module):
@@ -39,6 +40,15 @@ class TokenEncoder(nn.Module):
             x = block(x, steady, mask)
         x = modulate(x, *self.last(steady))
         return Cond(tokens=x.masked_fill(~mask[..., None], 0.0), tokens_mask=mask)
+
+
+def source_states(encoder: TokenEncoder | None, batch: TextBatch) -> Cond:
+    """What a batch's sources say, or nothing where a task has no encoder. Raises FmAudioError where the batch has none."""
+    if encoder is None:
+        return Cond()
+    if batch.source is None or batch.source_mask is None:
+        raise FmAudioError(f"this task answers a source and {len(batch)} pairs have none; give files with two columns")
+    return encoder(batch.source, batch.source_mask)
 
 
 class TokenLengths(nn.Module):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from fm_audio.checkpoint import load_model
 from fm_audio.data.batches import TextBatch
 from fm_audio.data.text.pairs import Pair, read_pairs
+from fm_audio.encoders.tokens import source_states
 from fm_audio.evaluation.report import save_json
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.noise import noise_like
@@ -80,7 +81,7 @@ def laid(model: nn.Module, pairs: Sequence[Pair], seed: int = 0) -> Laid:
         cond = model.encoded(batch.source, batch.source_mask)  # type: ignore[arg-type]
         return Laid(batch.target, batch.target_mask, batch.target_mask, cond, model.head)
     ids, mask, scored = model.writer.canvas(batch.target, batch.target_mask, torch.Generator().manual_seed(seed))
-    cond = model.writer.placed(model.encoded(batch), batch.target_mask.sum(1), ids.shape[1])
+    cond = model.writer.placed(source_states(model.encoder, batch), batch.target_mask.sum(1), ids.shape[1])
     return Laid(ids, mask, scored, cond, model.writer.head)
 
 

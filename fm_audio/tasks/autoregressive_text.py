@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from fm_audio.data.batches import TextBatch
 from fm_audio.data.text.vocabulary import END, Vocabulary, until_end
 from fm_audio.encoders.filler_text import positions
-from fm_audio.encoders.tokens import TokenEncoder
+from fm_audio.encoders.tokens import TokenEncoder, source_states
 from fm_audio.flow.noise import noise
 from fm_audio.layers import Block, Modulation, modulate
 from fm_audio.tasks.text_requests import GeneratedText, TextRequest, Try, decided, seeds_of
@@ -63,7 +63,7 @@ class AutoregressiveText(nn.Module):
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalar "loss"; nothing is drawn but dropout."""
         before, after, mask = _shifted(batch.target, batch.target_mask)
-        logits = self(before, mask, self._encoded(batch))
+        logits = self(before, mask, source_states(self.encoder, batch))
         each = F.cross_entropy(logits.mT, after, reduction="none", label_smoothing=self.label_smoothing)
         return {"loss": masked_mean(each, mask)}
 
@@ -71,15 +71,8 @@ class AutoregressiveText(nn.Module):
     def log_probability(self, batch: TextBatch) -> Float[Tensor, "b"]:
         """Natural log probability of each target, its end included, given its source."""
         before, after, mask = _shifted(batch.target, batch.target_mask)
-        each = F.cross_entropy(self(before, mask, self._encoded(batch)).mT, after, reduction="none")
+        each = F.cross_entropy(self(before, mask, source_states(self.encoder, batch)).mT, after, reduction="none")
         return -each.masked_fill(~mask, 0.0).sum(1)
-
-    def _encoded(self, batch: TextBatch) -> Cond:
-        if self.encoder is None:
-            return Cond()
-        if batch.source is None or batch.source_mask is None:
-            raise FmAudioError(f"this task answers a source and {len(batch)} pairs have none; give files with two columns")
-        return self.encoder(batch.source, batch.source_mask)
 
     def forward(self, before: Int[Tensor, "b n"], mask: Mask, cond: Cond) -> Float[Tensor, "b n v"]:
         """Logits of the token after each of `before`, float32."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fm_audio.data.batches import TextBatch
 from fm_audio.data.text.vocabulary import END, Vocabulary
-from fm_audio.encoders.tokens import TokenEncoder
+from fm_audio.encoders.tokens import TokenEncoder, source_states
 from fm_audio.flow.path import Path
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import TimeLaw
@@ -65,7 +65,7 @@ class TextToText(nn.Module):
 
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars "loss" (what to minimise) and its parts "flow" and "length"."""
-        return self.writer.loss(self.encoded(batch), batch.target, batch.target_mask, generator)
+        return self.writer.loss(source_states(self.encoder, batch), batch.target, batch.target_mask, generator)
 
     def default_sampling(self) -> Sampling:
         return self.writer.default_sampling()
@@ -103,9 +103,3 @@ class TextToText(nn.Module):
         padded = nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in ids], batch_first=True)
         return self.encoder(padded, mask).drop(~torch.tensor(open_ended, device=device))
 
-    def encoded(self, batch: TextBatch) -> Cond:
-        if self.encoder is None:
-            return Cond()
-        if batch.source is None or batch.source_mask is None:
-            raise FmAudioError(f"this task answers a source and {len(batch)} pairs have none; give files with two columns")
-        return self.encoder(batch.source, batch.source_mask)

@@ -143,7 +143,7 @@ class Cloner:
             reference, reference_text = known.recording(self.spec.sample_rate), known.text
         if not 0.25 <= speed <= 4 or (seconds is not None and speed != 1):
             raise FmAudioError(f"speed: given {speed}; allowed is 0.25 to 4, and only 1 together with seconds")
-        samples, gain = self._prepared(reference)
+        samples, gain = self.prepared(reference)
         mel = self.seen(samples)
         reads = self.model.reads(voice)
         require_pace(reads, reference_text, reference.seconds)
@@ -202,7 +202,7 @@ class Cloner:
         wave = require_numbers(self.vocoder.decode(answer[None], whole)[0].cpu().numpy(), "cloner")
         return Audio(wave / gain, self.spec.sample_rate)
 
-    def _prepared(self, reference: Audio) -> tuple[np.ndarray, float]:
+    def prepared(self, reference: Audio) -> tuple[np.ndarray, float]:
         """The reference at the model's rate and loud enough, and the gain that made it so."""
         require_reference(reference)
         return loud_enough(reference, self.spec.sample_rate, "reference")
