@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fm_audio.audio import Audio, resample
 from fm_audio.bandwidth import fill_above, spectrum_end_hz
-from fm_audio.checkpoint import load_model
+from fm_audio.checkpoint import CONFIG, load_model
 from fm_audio.evaluation.acoustics import AS_IF
 from fm_audio.evaluation.phone_alternatives import phone_alternatives
 from fm_audio.evaluation.sound import Fault
@@ -36,7 +36,7 @@ from fm_audio.tasks.phone_reader import CLASSES, SILENCE, PhoneReader, optional_
 from fm_audio.tasks.text_matcher import TextMatcher
 from fm_audio.types import FmAudioError
 
-FOLDER, MATCHER_FOLDER = SHIPPED, Path(__file__).with_name("matcher")
+FOLDER, MATCHERS = SHIPPED, Path(__file__).with_name("matchers")
 WINDOW_SECONDS = 0.3
 DAMAGED_TOKENS = 3  # in a row that are damaged together
 DAMAGED = "damaged"
@@ -79,10 +79,10 @@ class Read:
 
 
 class Reading:
-    """A reader and what it makes of recordings; a matcher compares what it hears with the text, where there is one."""
+    """A reader and what it makes of recordings; matchers compare what it hears with the text, and their mean counts."""
 
-    def __init__(self, reader: PhoneReader, matcher: TextMatcher | None = None) -> None:
-        self.reader, self.matcher = reader, matcher
+    def __init__(self, reader: PhoneReader, matchers: Sequence[TextMatcher] = ()) -> None:
+        self.reader, self.matchers = reader, matchers
 
     @torch.inference_mode()
     def hear(self, audio: Audio, text: str) -> Read:
@@ -104,8 +104,10 @@ class Reading:
         likeliest = {kind: (value, names[k]) for kind, (value, k) in phone_alternatives(heard, words).items()}
         if self.reader.damage:
             likeliest[DAMAGED] = _damaged(heard, [owner[state] for state in path], names)
-        if self.matcher is not None:
-            likeliest |= _matched(self.matcher, self.matcher(hidden, log_p, seen, [list(map(tuple, words))]), names)
+        if self.matchers:
+            spoken = [[tuple(word) for word in words]]
+            each = [matcher(hidden, log_p, seen, spoken)[0][0] for matcher in self.matchers]
+            likeliest |= _matched(torch.stack(each).mean(0), names)
         return _worst(likelier, path, states, names, owner, round(WINDOW_SECONDS / self._token_seconds), likeliest)
 
     def _states(self, wave: Tensor, kept: Tensor) -> list[Tensor]:
@@ -138,15 +140,14 @@ def _damaged(heard: np.ndarray, owner: Sequence[int], words: Sequence[str]) -> t
     return float(odds[start]), words[_word_at(owner, start, n)]
 
 
-def _matched(matcher: TextMatcher, found: tuple[Tensor, Tensor], names: Sequence[str]) -> dict[str, tuple[float, str]]:
-    """A matcher's log odds: of all gaps and words, of the word that is worst, and of the gap; each with a word there."""
-    logits = found[0][0].double().cpu().numpy()
-    unsaid, more = int(logits[1::2].argmax()), int(logits[::2].argmax())
-    worst = int(logits.argmax())
+def _matched(logits: Float[Tensor, "u"], names: Sequence[str]) -> dict[str, tuple[float, str]]:
+    """Log odds of gaps and words by turns: those of all, of the word that is worst, and of the gap; each with a word there."""
+    values = logits.double().cpu().numpy()
+    unsaid, more, worst = int(values[1::2].argmax()), int(values[::2].argmax()), int(values.argmax())
     return {
-        "match": (float(matcher.odds(*found)[0]), names[(max(worst, 1) - 1) // 2]),
-        "unsaid": (float(logits[1::2][unsaid]), names[unsaid]),
-        "more": (float(logits[::2][more]), names[max(more, 1) - 1]),
+        "match": (float(np.logaddexp.reduce(values)), names[(max(worst, 1) - 1) // 2]),
+        "unsaid": (float(values[1::2][unsaid]), names[unsaid]),
+        "more": (float(values[::2][more]), names[max(more, 1) - 1]),
     }
 
 
@@ -179,8 +180,12 @@ def _worst(
 @lru_cache(maxsize=1)
 def shipped_reading() -> Reading:
     """The reader that comes with the package. Raises FmAudioError where the Whisper that it listens through is not installed."""
-    model, matcher = load_model(FOLDER), load_model(MATCHER_FOLDER)
-    assert isinstance(model, PhoneReader) and isinstance(matcher, TextMatcher)
+    model, matchers = load_model(FOLDER), []
+    for folder in sorted(path.parent for path in MATCHERS.glob(f"*/{CONFIG}")):
+        matcher = load_model(folder)
+        assert isinstance(matcher, TextMatcher)
+        matchers.append(matcher)
+    assert isinstance(model, PhoneReader) and matchers
     if model.listener is not None:
         try:
             model.listener.hear(Audio(np.zeros(model.spec.n_fft, np.float32), model.spec.sample_rate))
@@ -189,4 +194,4 @@ def shipped_reading() -> Reading:
                 f"checking English speech listens through {model.listener} whoever judges it, and that is not installed; "
                 f"run: {WHISPER_COMMAND}"
             ) from e
-    return Reading(model, matcher)
+    return Reading(model, matchers)

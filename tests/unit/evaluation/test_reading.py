@@ -27,7 +27,7 @@ def audio() -> Audio:
 
 def test_a_recording_reads_as_its_text_and_not_as_another(reading: Reading, audio: Audio) -> None:
     read = reading.hear(audio, SAID)
-    told = set(READ) - (set() if reading.reader.damage else {"read_damaged"}) - (set() if reading.matcher else set(MATCHED))
+    told = set(READ) - (set() if reading.reader.damage else {"read_damaged"}) - (set() if reading.matchers else set(MATCHED))
     assert set(read.values) == told and all(read.values[name] >= 0 for name in told - {*READ_AS, *MATCHED, "read_damaged"})
     assert all(v < 12 for name, v in read.values.items() if name in READ_AS), "no fault is likelier by far"
     for text, word in ((SAID.replace("evening", "Monday"), "monday"), (SAID.replace("twentieth", "twelfth"), "twelfth")):
@@ -62,7 +62,7 @@ def test_a_word_that_was_left_out_or_said_twice_is_named(reading: Reading, audio
 
 
 @pytest.mark.slow
-def test_the_matcher_says_which_word_is_not_said_and_where_something_else_is(shipped: Reading, audio: Audio) -> None:
+def test_the_matchers_say_which_word_is_not_said_and_where_something_else_is(shipped: Reading, audio: Audio) -> None:
     said = shipped.hear(audio, SAID)
     assert said.values["read_match"] < 0, "as likely a fault as not, where a third of the texts were true"
     for text, kind, words in (
