@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.data.batches import TextBatch
 from fm_audio.encoders.filler_text import positions
 from fm_audio.layers import Block, Modulation, modulate
 from fm_audio.types import Cond, FmAudioError, Frames, Mask
@@ -42,13 +41,15 @@ class TokenEncoder(nn.Module):
         return Cond(tokens=x.masked_fill(~mask[..., None], 0.0), tokens_mask=mask)
 
 
-def source_states(encoder: TokenEncoder | None, batch: TextBatch) -> Cond:
-    """What a batch's sources say, or nothing where a task has no encoder. Raises FmAudioError where the batch has none."""
+def source_states(
+    encoder: TokenEncoder | None, source: Int[Tensor, "b m"] | None, mask: Mask | None, items: int
+) -> Cond:
+    """What the sources of so many items say, or nothing where a task has no encoder. Raises FmAudioError where there are none."""
     if encoder is None:
         return Cond()
-    if batch.source is None or batch.source_mask is None:
-        raise FmAudioError(f"this task answers a source and {len(batch)} pairs have none; give files with two columns")
-    return encoder(batch.source, batch.source_mask)
+    if source is None or mask is None:
+        raise FmAudioError(f"this task answers a source and {items} pairs have none; give files with two columns")
+    return encoder(source, mask)
 
 
 class TokenLengths(nn.Module):

@@ -81,7 +81,8 @@ def laid(model: nn.Module, pairs: Sequence[Pair], seed: int = 0) -> Laid:
         cond = model.encoded(batch.source, batch.source_mask)  # type: ignore[arg-type]
         return Laid(batch.target, batch.target_mask, batch.target_mask, cond, model.head)
     ids, mask, scored = model.writer.canvas(batch.target, batch.target_mask, torch.Generator().manual_seed(seed))
-    cond = model.writer.placed(source_states(model.encoder, batch), batch.target_mask.sum(1), ids.shape[1])
+    states = source_states(model.encoder, batch.source, batch.source_mask, len(batch))
+    cond = model.writer.placed(states, batch.target_mask.sum(1), ids.shape[1])
     return Laid(ids, mask, scored, cond, model.writer.head)
 
 

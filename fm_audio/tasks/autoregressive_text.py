@@ -63,7 +63,8 @@ class AutoregressiveText(nn.Module):
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalar "loss"; nothing is drawn but dropout."""
         before, after, mask = _shifted(batch.target, batch.target_mask)
-        logits = self(before, mask, source_states(self.encoder, batch))
+        cond = source_states(self.encoder, batch.source, batch.source_mask, len(batch))
+        logits = self(before, mask, cond)
         each = F.cross_entropy(logits.mT, after, reduction="none", label_smoothing=self.label_smoothing)
         return {"loss": masked_mean(each, mask)}
 
@@ -71,7 +72,8 @@ class AutoregressiveText(nn.Module):
     def log_probability(self, batch: TextBatch) -> Float[Tensor, "b"]:
         """Natural log probability of each target, its end included, given its source."""
         before, after, mask = _shifted(batch.target, batch.target_mask)
-        each = F.cross_entropy(self(before, mask, source_states(self.encoder, batch)).mT, after, reduction="none")
+        cond = source_states(self.encoder, batch.source, batch.source_mask, len(batch))
+        each = F.cross_entropy(self(before, mask, cond).mT, after, reduction="none")
         return -each.masked_fill(~mask, 0.0).sum(1)
 
     def forward(self, before: Int[Tensor, "b n"], mask: Mask, cond: Cond) -> Float[Tensor, "b n v"]:

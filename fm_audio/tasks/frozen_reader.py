@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-import fm_audio
 from fm_audio.types import FmAudioError
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from fm_audio.data.text.misreadings import Word
     from fm_audio.tasks.phone_reader import PhoneReader
 
-SHIPPED = Path(fm_audio.__file__).parent / "evaluation" / "phones"
+SHIPPED = Path(__file__).parents[1] / "evaluation" / "phones"
 
 
 class FrozenReader:

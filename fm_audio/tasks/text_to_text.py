@@ -65,7 +65,8 @@ class TextToText(nn.Module):
 
     def loss(self, batch: TextBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Scalars "loss" (what to minimise) and its parts "flow" and "length"."""
-        return self.writer.loss(source_states(self.encoder, batch), batch.target, batch.target_mask, generator)
+        cond = source_states(self.encoder, batch.source, batch.source_mask, len(batch))
+        return self.writer.loss(cond, batch.target, batch.target_mask, generator)
 
     def default_sampling(self) -> Sampling:
         return self.writer.default_sampling()
