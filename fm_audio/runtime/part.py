@@ -95,7 +95,7 @@ def parts_of(model: nn.Module) -> list[Part]:
     room, _, own = type(model).__module__.rpartition(".")
     if room == __package__ or find_spec(f"{__package__}.{own}") is None:
         raise FmAudioError(
-            f"{type(model).__name__} cannot be exported to ONNX; what ships can, and models of the same classes (docs/onnx.md)"
+            f"{type(model).__name__} cannot be exported to ONNX; docs/onnx.md names the classes that can"
         )
     return import_module(f"{__package__}.{own}").parts(model)
 
