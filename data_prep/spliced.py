@@ -20,6 +20,7 @@ from data_prep.prepare import run
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
 from fm_audio.data.perturb_waves import WavePerturbation
+from fm_audio.evaluation.faults import joined
 from fm_audio.types import FmAudioError
 from fm_audio.voices import TimedWord, load
 from fm_audio.voices.aligner import Aligner
@@ -101,14 +102,10 @@ def in_front(clip: Said, other: Said, draw: np.random.Generator) -> Joint:
 KINDS: tuple[Callable[[Said, Said, np.random.Generator], Joint], ...] = (again, again, without, put_in, instead, in_front)
 
 
-def joined(pieces: Sequence[np.ndarray], sample_rate: int, draw: np.random.Generator) -> np.ndarray:
-    """One wave, faded where pieces meet."""
-    wave, *rest = [piece for piece in pieces if len(piece)]
-    for piece in rest:
-        k = min(round(draw.uniform(*FADE_SECONDS) * sample_rate), len(wave), len(piece))
-        rise = np.linspace(0, 1, k, dtype=np.float32)
-        wave = np.concatenate([wave[: len(wave) - k], wave[len(wave) - k :] * (1 - rise) + piece[:k] * rise, piece[k:]])
-    return wave.astype(np.float32)
+def faded(pieces: Sequence[np.ndarray], sample_rate: int, draw: np.random.Generator) -> np.ndarray:
+    """One wave, faded over a time that is drawn for each joint."""
+    some = [piece for piece in pieces if len(piece)]
+    return joined(some, [round(draw.uniform(*FADE_SECONDS) * sample_rate) for _ in some[1:]])
 
 
 def spliced(cuts: Sequence[Cut], audio: Path, aligner: Aligner, seed: int) -> Iterator[Any]:
@@ -129,7 +126,7 @@ def spliced(cuts: Sequence[Cut], audio: Path, aligner: Aligner, seed: int) -> It
         pieces, words = KINDS[int(draw.integers(len(KINDS)))](clip, other, draw)
         if not words or words == clip.texts or sum(map(len, pieces)) < SHORTEST_SECONDS * rate:
             continue
-        wave = joined(pieces, rate, draw)
+        wave = faded(pieces, rate, draw)
         if draw.random() < PERTURBED:
             wave, _ = perturbation(wave, rate, draw)
         name = f"{cut.id}{SUFFIX}"

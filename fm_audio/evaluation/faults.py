@@ -139,9 +139,14 @@ def broken(fault: str, recording: Recording, seed: int) -> Audio:
     """The recording with a fault, drawn by the seed."""
     pieces = FAULTS[fault](recording, np.random.default_rng(seed))
     n = round(FADE_SECONDS * recording.audio.sample_rate)
+    return Audio(joined(pieces, [n] * (len(pieces) - 1)), recording.audio.sample_rate)
+
+
+def joined(pieces: Sequence[np.ndarray], overlaps: Sequence[int]) -> np.ndarray:
+    """One wave of pieces (s,), each faded into the next over so many samples, or over as many as there are."""
     wave = pieces[0]
-    for piece in pieces[1:]:
-        k = min(n, len(wave), len(piece))
+    for piece, overlap in zip(pieces[1:], overlaps, strict=True):
+        k = min(overlap, len(wave), len(piece))
         rise = np.linspace(0, 1, k, dtype=np.float32)
         wave = np.concatenate([wave[: len(wave) - k], wave[len(wave) - k :] * (1 - rise) + piece[:k] * rise, piece[k:]])
-    return Audio(wave.astype(np.float32), recording.audio.sample_rate)
+    return wave.astype(np.float32)

@@ -47,7 +47,7 @@ class FrozenReader:
 
     def damaged(self, batch: SpeechBatch, k: int) -> Bool[Tensor, "b k"] | None:
         """Which of its tokens are damaged, where the data say so."""
-        return None if batch.damaged is None else self.model._damaged(batch, k)
+        return None if batch.damaged is None else self.model.damaged_tokens(batch, k)
 
     def _words(self, text: str) -> tuple[Word, ...]:
         return tuple(map(tuple, self.model.words(text)[1]))

@@ -108,7 +108,7 @@ class PhoneReader(nn.Module):
         if self.training and self.masking is not None:
             mel = self.masking(mel, batch.mask, generator)
         log_p, seen = self(mel, batch.mask, batch.heard, batch.heard_mask)
-        labels, damaged = self._told(batch, log_p.shape[1]), self._damaged(batch, log_p.shape[1])
+        labels, damaged = self._told(batch, log_p.shape[1]), self.damaged_tokens(batch, log_p.shape[1])
         counted = seen & batch.has_durations[:, None]
         if int(self.batches) >= ITSELF_AFTER or not batch.has_durations.any():
             others = (~batch.has_durations).nonzero().flatten()
@@ -172,7 +172,7 @@ class PhoneReader(nn.Module):
             raise FmAudioError("text: nothing in it can be read out; give at least one word in letters or digits")
         return names, phones
 
-    def _damaged(self, batch: SpeechBatch, k: int) -> Bool[Tensor, "b k"]:
+    def damaged_tokens(self, batch: SpeechBatch, k: int) -> Bool[Tensor, "b k"]:
         """Tokens whose middle is damaged; none unless that is learned."""
         n = batch.mel.shape[1]
         if batch.damaged is None or not self.damage:

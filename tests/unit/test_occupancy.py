@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 
 from fm_audio.encoders.occupancy import occupancy
 from fm_audio.types import FmAudioError, length_mask
-from tests.unit.tasks.test_phone_reader import allowed
+from tests.unit.tasks.test_phone_reader import ways
 
 
 @pytest.mark.parametrize("seed", range(15))
 def test_it_is_the_mean_over_all_ways(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    s = int(draw.integers(1, 6))
-    k = int(draw.integers(s, 7))
-    optional = [bool(draw.integers(2)) for _ in range(s)]
-    for i in range(1, s):
-        optional[i] = optional[i] and not optional[i - 1]
-    if all(optional):
-        optional[0] = False
-    log_p = draw.normal(size=(k, s))
-    ways = [p for p in itertools.product(range(s), repeat=k) if allowed(p, optional)]
-    weight = np.exp([sum(log_p[j, state] for j, state in enumerate(p)) for p in ways])
+    log_p, optional, every = ways(seed)
+    k, s = log_p.shape
+    weight = np.exp([sum(log_p[j, state] for j, state in enumerate(p)) for p in every])
     expected = np.zeros((k, s))
-    for way, w in zip(ways, weight / weight.sum(), strict=True):
+    for way, w in zip(every, weight / weight.sum(), strict=True):
         expected[np.arange(k), way] += w
     ones = torch.ones(1, k, dtype=torch.bool), torch.ones(1, s, dtype=torch.bool)
     found = occupancy(torch.tensor(log_p)[None], ones[0], torch.tensor([optional]), ones[1])[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import spliced
-from data_prep.spliced import KINDS, Said, joined
+from data_prep.spliced import KINDS, Said, faded
 from data_prep.synthetic import make
 from fm_audio.data.cuts import load_cuts
 from fm_audio.data.text.arpabet import Arpabet
@@ -43,7 +43,7 @@ def test_what_is_said_in_the_pieces_is_what_the_words_say(kind: spliced.Callable
 
 
 def test_joints_are_faded() -> None:
-    wave = joined([np.ones(300, np.float32), np.zeros(0, np.float32), -np.ones(300, np.float32)], RATE, np.random.default_rng(0))
+    wave = faded([np.ones(300, np.float32), np.zeros(0, np.float32), -np.ones(300, np.float32)], RATE, np.random.default_rng(0))
     assert 570 <= len(wave) < 600 and wave[0] == 1 and wave[-1] == -1 and np.abs(np.diff(wave)).max() < 2
 
 

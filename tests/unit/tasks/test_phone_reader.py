@@ -30,8 +30,8 @@ def allowed(path: tuple[int, ...], optional: list[bool]) -> bool:
     return steps and starts and (path[-1] == s - 1 or path[-1] == s - 2 and optional[-1])
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_no_other_path_is_likelier(seed: int) -> None:
+def ways(seed: int) -> tuple[np.ndarray, list[bool], list[tuple[int, ...]]]:
+    """Log likelihoods (k s), which states are optional, and all ways through them."""
     draw = np.random.default_rng(seed)
     s = int(draw.integers(1, 6))
     k = int(draw.integers(s, 8))
@@ -41,7 +41,12 @@ def test_no_other_path_is_likelier(seed: int) -> None:
     if all(optional):
         optional[0] = False
     log_p = draw.normal(size=(k, s))
-    paths = [p for p in itertools.product(range(s), repeat=k) if allowed(p, optional)]
+    return log_p, optional, [p for p in itertools.product(range(s), repeat=k) if allowed(p, optional)]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_other_path_is_likelier(seed: int) -> None:
+    log_p, optional, paths = ways(seed)
     best = max(paths, key=lambda p: sum(log_p[j, state] for j, state in enumerate(p)))
     assert tuple(optional_path(log_p, optional)) == best
 
