@@ -79,7 +79,7 @@ def deviation_of(part: Part, path: Path) -> float:
             if theirs.shape != ours.shape:
                 return float("inf")
             difference = (theirs.double() - ours.double()).abs().max()
-            worst = max(worst, float(difference / ours.double().abs().max().clamp(min=1e-12)))
+            worst = max(worst, float((difference / ours.double().abs().max().clamp(min=1e-12)).nan_to_num(float("inf"))))
     return worst
 
 

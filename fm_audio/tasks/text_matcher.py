@@ -27,17 +27,16 @@ from fm_audio.data.frozen_speech import FrozenListener
 from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.misreadings import Misread, Misreading, Word
 from fm_audio.encoders.occupancy import occupancy
-from fm_audio.layers import Block, FeedForward
+from fm_audio.encoders.text_match import TextMatch, belonging
 from fm_audio.tasks.frozen_reader import FrozenReader
 from fm_audio.tasks.phone_reader import CLASSES, SILENCE, states_of_words
-from fm_audio.types import FmAudioError, Frames, Mask, length_mask
+from fm_audio.types import FmAudioError, Mask, length_mask
 
 TEMPERATURE = 2.0  # of the reader, which is surer than it is right
 LEAST_LOG_P = -8.0
 UNITS_SHARE = 0.3  # of the loss of words and gaps beside the clip's
 AS_ASKED, AS_SAID = 0.35, 0.35  # of joined clips that are shown with the text of before the joint, and as they are
 DAMAGED, TOUCHED = 0.5, 0.1  # share of a word's tokens: damaged from here on, whole up to there, between them not counted
-UNITS_AT_ONCE = 16
 
 
 class TextMatcher(nn.Module):
@@ -66,18 +65,7 @@ class TextMatcher(nn.Module):
         self.spec, self.frontend, self.listener = spec, frontend, listener
         self.reader = reader or FrozenReader()
         self.misreading = misreading or Misreading()
-        classes = len(CLASSES) + 1
-        self.phone = nn.Embedding(classes, phone_width)
-        self.dropout = nn.Dropout(dropout)
-        self.into = nn.Linear(reader_width + classes + phone_width + 4, width)
-        self.tokens = nn.ModuleList(FeedForward(width, 2 * width, kernel) for _ in range(token_layers))
-        self.token_norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(token_layers))
-        self.unit = nn.Linear(2 * width + phone_width + 4, width)
-        self.kind = nn.Embedding(2, width)
-        self.blocks = nn.ModuleList(Block(width, heads, 1, 2.0, 5) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, 1)
-        nn.init.constant_(self.out.bias, -4.0)  # most words are said
+        self.match = TextMatch(reader_width, len(CLASSES), width, token_layers, layers, heads, kernel, phone_width, dropout)
 
     def forward(
         self, states: Float[Tensor, "b k w"], log_p: Float[Tensor, "b k c"], mask: Mask, texts: Sequence[Sequence[Word]]
@@ -152,41 +140,12 @@ class TextMatcher(nn.Module):
     ) -> tuple[Float[Tensor, "b u"], Bool[Tensor, "b u"], Float[Tensor, "b k u"]]:
         """Log odds, which are real, and the share that each token has in each gap and word."""
         states, log_p = (part.masked_fill(~mask[..., None], 0.0) for part in (states, log_p))
-        classes, kept, unit, real = _rows(texts, states.device)
+        classes, kept, unit, real = rows_of(texts, states.device)
         soft = (log_p.float() / TEMPERATURE).log_softmax(-1).clamp(min=LEAST_LOG_P)
         of_state = soft.gather(2, classes[:, None].expand(-1, soft.shape[1], -1))
-        optional = (classes == SILENCE) & kept
-        share = occupancy(of_state, mask, optional, kept)  # b k s
-        own = (share * of_state).sum(-1)
-        quiet, unsure = (share * optional[:, None]).sum(-1), -(share * (share + 1e-9).log()).sum(-1)
-        best = soft[..., : len(CLASSES)].amax(-1)
-        fit = torch.stack([own, best - own, quiet, unsure], -1)
-        phones = self.phone(classes)
-        x = self.into(torch.cat([self.dropout(states.float()), soft / 4, share @ phones, fit], -1))
-        x = x.masked_fill(~mask[..., None], 0.0)
-        for norm, layer in zip(self.token_norms, self.tokens, strict=True):
-            x = x + layer(norm(x), mask)
-        belongs = F.one_hot(unit, real.shape[1]).to(share) * kept[..., None]  # b s u
-        shares = share @ belongs
-        h = self.unit(self._of_units(x, shares, share, phones, belongs, mask)) + self.kind(_kinds(real))
-        steady = torch.ones(len(h), 1, dtype=h.dtype, device=h.device)
-        for block in self.blocks:
-            h = block(h, steady, real)
-        return self.out(self.norm(h))[..., 0].float().masked_fill(~real, 0.0), real, shares
-
-    def _of_units(
-        self, x: Frames, shares: Float[Tensor, "b k u"], share: Float[Tensor, "b k s"], phones: Float[Tensor, "b s e"],
-        belongs: Float[Tensor, "b s u"], mask: Mask,
-    ) -> Float[Tensor, "b u c"]:  # fmt: skip
-        """What is heard in each gap and word, on the average and at most, which phones it has, and how long it is."""
-        length, many = shares.sum(1), belongs.sum(1)
-        mean = torch.einsum("bku,bkd->bud", shares, x) / (length[..., None] + 0.1)
-        far = shares.clamp(min=1e-6).log().masked_fill(~mask[..., None], -torch.inf)
-        most = [(x[:, :, None] + part[..., None]).amax(1) for part in far.split(UNITS_AT_ONCE, 2)]
-        of_phones = torch.einsum("bsu,bsd->bud", belongs, phones) / many[..., None].clamp(min=1)
-        tokens = share.sum(1)[..., None].expand_as(belongs).masked_fill(belongs == 0, torch.inf).amin(1).clamp(max=20.0)
-        lengths = [length.log1p(), length.log1p() - many.log1p(), (tokens + 0.1).log(), many / 5]
-        return torch.cat([mean, torch.cat(most, 1), of_phones, torch.stack(lengths, -1)], -1)
+        share = occupancy(of_state, mask, (classes == SILENCE) & kept, kept)
+        logits = self.match(states, soft, mask, share, classes, unit, kept, real)
+        return logits, real, share @ belonging(unit, kept, real)
 
 
 def told_apart(said: Sequence[Word], text: Sequence[Word]) -> Misread:
@@ -200,7 +159,7 @@ def told_apart(said: Sequence[Word], text: Sequence[Word]) -> Misread:
     return Misread(tuple(text), tuple(unsaid), tuple(more))
 
 
-def _rows(
+def rows_of(
     texts: Sequence[Sequence[Word]], device: torch.device
 ) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"], Int[Tensor, "b s"], Bool[Tensor, "b u"]]:
     """The class of each state of each text, which states are real, the number of the gap or word that each belongs to, and which
@@ -215,8 +174,3 @@ def _rows(
     kept = length_mask(torch.tensor([len(row) for row in rows]))
     real = length_mask(torch.tensor([2 * len(words) + 1 for words in texts]))
     return pad(rows, True).to(device), kept.to(device), pad(units, True).to(device), real.to(device)
-
-
-def _kinds(real: Bool[Tensor, "b u"]) -> Int[Tensor, "b u"]:
-    """0 for gaps, 1 for words."""
-    return (torch.arange(real.shape[1], device=real.device) % 2).expand(len(real), -1)

@@ -52,6 +52,10 @@ NODES = {
         "tasks.phone_reader.PhoneReader", spec=SPEC, frontend=ARPABET, width=8, layers=2, heads=2,
         listener=node("data.frozen_whisper.FrozenWhisper", model="whisper-tiny.en"),
     ),
+    "text_matcher": node(
+        "tasks.text_matcher.TextMatcher", spec=SPEC, frontend=ARPABET, reader_width=8, width=8, token_layers=1, layers=1, heads=2,
+        phone_width=4,
+    ),
     "harmonic": HARMONIC,
     "griffin_lim": node("decoders.griffin_lim.GriffinLim", spec=SPEC, iterations=1),
     "vocos": node("decoders.vocos.Vocos", spec=SPEC, width=8, layers=1, hidden=8),
@@ -63,6 +67,7 @@ PARTS = {
     "text_in_place": ("source", "field", "velocity"),
     "phone_reader": ("states", "phones"),
     "listening_reader": ("states", "phones"),
+    "text_matcher": ("match",),
     "harmonic": ("vocoder",),
     "griffin_lim": ("vocoder", "magnitude"),
     "vocos": ("vocoder",),

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fm_audio.flow.sampling import Sampling
-from fm_audio.runtime.export import ALLOWED, CHECKED_WITH, MADE_WITH
+from fm_audio.runtime.export import ALLOWED, CHECKED_WITH, MADE_WITH, _write, deviation_of
 from fm_audio.runtime.graph import Graph
-from fm_audio.runtime.part import Part, parts_of, require_whole
+from fm_audio.runtime.part import Input, Part, parts_of, require_whole
 from fm_audio.tasks.infill_requests import InfillRequest
+from fm_audio.tasks.phone_reader import CLASSES
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.speech_requests import SpeechRequest
 from fm_audio.tasks.text_requests import TextRequest
-from fm_audio.types import FmAudioError
+from fm_audio.types import FmAudioError, length_mask
 from tests.unit.runtime.models import NODES, PARTS, QUICK, assembled, made
 
 EACH = [
@@ -43,6 +45,14 @@ def test_the_parts_of_a_model_take_all_of_its_weights(name: str) -> None:
     if len(parts) > 1 and any(True for _ in parts[0].module.parameters()):
         with pytest.raises(FmAudioError, match="would be left out"):
             require_whole(model, parts[1:])
+
+
+def test_a_file_that_answers_no_numbers_is_infinitely_far(tmp_path: Path) -> None:
+    given = (Input("x", ("b", "n")),)
+    wrong = Part("root", "", nn.Identity(), given, ("y",), lambda net, x: net(-x.abs() - 1.0).sqrt())
+    _write(wrong, tmp_path / "root.onnx")
+    right = replace(wrong, answer=lambda net, x: net(x))
+    assert deviation_of(right, tmp_path / "root.onnx") == float("inf")
 
 
 @pytest.mark.parametrize(("name", "only"), EACH)
@@ -113,9 +123,16 @@ def listened(task: Any) -> list[Tensor]:
     return list(task(torch.stack([mel(40)]), torch.ones(1, 40, dtype=torch.bool), heard, torch.ones(1, 17, dtype=torch.bool)))
 
 
+def matched(task: Any) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(2, 30, 8, generator=generator)
+    log_p = torch.randn(2, 30, len(CLASSES) + 1, generator=generator).log_softmax(-1)
+    return list(task(states, log_p, length_mask(torch.tensor([30, 21])), [[(1, 2), (3,)], [(4, 5, 6)]]))
+
+
 REQUESTS = {
     "aligned_tts": spoken, "infill_tts": cloned, "text_to_audio": sounded, "text_in_place": written, "phone_reader": read,
-    "listening_reader": listened,
+    "listening_reader": listened, "text_matcher": matched,
 }  # fmt: skip
 
 
