@@ -159,13 +159,14 @@ class Reflow(Taught):
 
 class Ways(Taught):
     """The teacher's own way, walked by midpoint in `steps` (a power of two) equal steps, of which the student takes all, half, a
-    quarter … at once. It starts where samples start, so that places are those that a student comes by."""
+    quarter … at once, `draws` times of each way, since walking costs the most. It starts where samples start, so that places are
+    those that a student comes by."""
 
-    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = 8) -> None:
+    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = 8, draws: int = 4) -> None:
         super().__init__(teacher, guidance)
-        if steps < 1 or steps & (steps - 1):
-            raise FmAudioError(f"Ways: steps is {steps}; give a power of two, often 8")
-        self.steps = steps
+        if steps < 1 or steps & (steps - 1) or draws < 1:
+            raise FmAudioError(f"Ways: steps is {steps}, draws {draws}; give a power of two, often 8, and 1 or more, often 4")
+        self.steps, self.draws = steps, draws
 
     def __call__(
         self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
@@ -173,7 +174,6 @@ class Ways(Taught):
     ) -> Tensor:  # fmt: skip
         if _of_tokens(head, port):
             raise FmAudioError("Ways: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
-        b, device = len(x0), x0.device
         sampling = Sampling(self.steps, solver="midpoint", guidance=self.guidance)
         with torch.no_grad():
             field, solver, times = self.field(mask, cond, null, port, x0), sampling.make_solver(), sampling.times()
@@ -181,14 +181,21 @@ class Ways(Taught):
             for i in range(self.steps):
                 way.append(solver(field, way[-1], times[i : i + 2]))
             places = torch.stack(way, 1)  # b steps+1 n d
-            drawn, begun = (uniforms(b, stratified, generator, device) for stratified in (True, False))
-            length = 2 ** (drawn * self.steps.bit_length()).long()  # all lengths 1, 2, 4 … steps equally often
-            first = (begun * (self.steps + 1 - length)).long()
-            rows, s, gap = torch.arange(b, device=device), (first / self.steps).float(), (length / self.steps).float()
+        torch.clear_autocast_cache()  # some versions would use weights that were cast above, without a gradient
+        errors = []
+        for _ in range(self.draws):
+            first, length = self._stretch(len(x0), generator, x0.device)
+            rows, s, gap = torch.arange(len(x0), device=x0.device), (first / self.steps).float(), (length / self.steps).float()
             x = places[rows, first]
             target = (places[rows, first + length] - x) / gap.view(-1, 1, 1)
-        _, u = _asked(head, x, s, gap, mask, cond, port)
-        return masked_mean((u - target).square(), scored)
+            errors.append((_asked(head, x, s, gap, mask, cond, port)[1] - target).square())
+        return masked_mean(torch.stack(errors).mean(0), scored)
+
+    def _stretch(self, b: int, generator: torch.Generator | None, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(b) where a stretch of the way begins, and how many steps it is long: 1, 2, 4 … all equally often."""
+        drawn, begun = (uniforms(b, stratified, generator, device) for stratified in (True, False))
+        length = 2 ** (drawn * self.steps.bit_length()).long()
+        return (begun * (self.steps + 1 - length)).long(), length
 
 
 def _of_tokens(head: Any, port: str) -> bool:

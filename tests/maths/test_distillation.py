@@ -78,8 +78,10 @@ def test_ways_ask_for_what_leads_along_the_teachers_way() -> None:
         """A student that answers the exact mean velocity: from x_s to x_e of N(1.5, 0.2^2)."""
 
         ports = {"mel": MelPort(2, 24)}
+        asked = 0
 
         def predict(self, x: Tensor, s: Tensor, mask: Tensor, cond: Cond, port: str) -> Tensor:
+            self.asked += 1
             gap = jump(s)
             spread, mean = [((1 - t) ** 2 + (0.2 * t) ** 2).sqrt().view(-1, 1, 1) for t in (s, s + gap)], 1.5
             there = mean * (s + gap).view(-1, 1, 1) + spread[1] / spread[0] * (x - mean * s.view(-1, 1, 1))
@@ -91,6 +93,13 @@ def test_ways_ask_for_what_leads_along_the_teachers_way() -> None:
     g, x = torch.Generator().manual_seed(0), torch.randn(32, 3, 2)
     losses = [Ways(Exact(), steps=k)(Told(), x, x, MASK, MASK, Cond(), None, "mel", g) for k in (8, 32)]  # type: ignore[arg-type]
     assert losses[0] < 1e-2 and losses[1] < 0.05 * losses[0], "what is left is the error of midpoint"
+    told = Told()
+    few, many = (
+        torch.stack([Ways(Exact(), draws=k)(told, x, x, MASK, MASK, Cond(), None, "mel", g) for _ in range(40)])  # type: ignore[arg-type]
+        for k in (1, 8)
+    )
+    assert told.asked == 40 * (1 + 8)
+    assert torch.isclose(few.mean(), many.mean(), rtol=0.1) and many.std() < 0.6 * few.std(), "the same loss, with less chance in it"
 
 
 @pytest.mark.slow
@@ -161,6 +170,7 @@ def test_tokens_are_taught_as_probabilities() -> None:
         lambda: Steps(Exact(), longest=0.0),
         lambda: Reflow(Exact(), steps=0),
         lambda: Ways(Exact(), steps=6),
+        lambda: Ways(Exact(), draws=0),
     ],
 )
 def test_objectives_that_teach_nothing_are_refused(made: Any) -> None:
