@@ -46,6 +46,12 @@ class SoundJudge:
         """The likeliest kind of each."""
         return [self.kinds[i] for i in self.log_odds(embedded).argmax(1)]
 
+    def ranks_of(self, embedded: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
+        """(n,) what share of the other kinds each is less likely to be of than the given one: 1 is right, a guess 1/2."""
+        found = self.log_odds(embedded)
+        own = found[np.arange(len(found)), [self.kinds.index(kind) for kind in kinds]][:, None]
+        return (((found < own) + 0.5 * (found == own)).sum(1) - 0.5) / (len(self.kinds) - 1)
+
 
 def fit_judge(sounds: Sequence[Audio], kinds: Sequence[str]) -> SoundJudge:
     """A judge of the kinds that these clips are of. Raises FmAudioError for fewer than two kinds or two clips of one."""

@@ -4,8 +4,9 @@
 
 --judge-cuts: clips that the model was not trained on, a kind each (the cut's speaker), which fit the judge (`sound_judge`).
 --held-out: others, whose captions and lengths are asked of the model and whose sounds are what it is compared with. Beside the
-figures stand those of the held-out clips themselves, and chance. With --bank the model is shown clips that are found for each
-caption, never the held-out clip itself; --rare asks for kinds that were seldom trained on alone.
+figures stand those of the held-out clips themselves, and chance; where few are right, rank tells more: the share of the other
+kinds that a sound is less likely to be of than the one that was asked for (a guess: 50 %). With --bank the model is shown clips
+that are found for each caption, never the held-out clip itself; --rare asks for kinds that were seldom trained on alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.cuts import load_cuts, wave_of_cut
 from fm_audio.data.sound_bank import SoundBank
 from fm_audio.data.sound_features import SPEC
-from fm_audio.evaluation.metrics import Interval, proportion_interval
+from fm_audio.evaluation.metrics import Interval, mean_interval, proportion_interval
 from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.sound_judge import SoundJudge, fit_judge, frechet, spread
@@ -48,15 +49,21 @@ class Clip:
 
 @dataclass(frozen=True)
 class Row:
-    """One way to sample, with so many clips of a bank shown. accuracy: of the kinds that were asked for; distance: Fréchet's, to
-    the held-out clips; diversity: mean distance of sounds of one prompt to each other."""
+    """One way to sample, with so many clips of a bank shown. accuracy: of the kinds that were asked for; rank: of those among
+    all kinds, ranks: by clip; distance: Fréchet's, to the held-out clips; diversity: mean distance of sounds of one prompt."""
 
     steps: int
     guidance: float
     shown: int
     accuracy: Interval
+    rank: Interval
+    ranks: tuple[float, ...]
     distance: float
     diversity: float
+
+    def above(self, other: Row) -> Interval:
+        """How much higher the ranks are than another row's, clip by clip."""
+        return mean_interval([a - b for a, b in zip(self.ranks, other.ranks, strict=True)])
 
 
 def kinds_in(paths: Sequence[str]) -> Counter[str]:
@@ -98,11 +105,13 @@ def measure(ask: Asker, judge: SoundJudge, clips: Sequence[Clip], seed: int = 0,
     real = judge.embed([clip.sound for clip in clips])
     made = judge.embed([ask(clip, seed + i)[0] for i, clip in enumerate(clips)])
     hits = sum(kind == clip.kind for kind, clip in zip(judge.kinds_of(made), clips, strict=True))
+    ranks = judge.ranks_of(made, [clip.kind for clip in clips]).tolist()
     prompts = [clips[k * len(clips) // OF_PROMPTS] for k in range(min(OF_PROMPTS, len(clips)))] if varied else []
     spreads = [spread(judge.embed(ask(clip, seed, VARIATIONS))) for clip in prompts]
-    accuracy = proportion_interval(hits, len(clips))
     diversity = float(np.mean(spreads)) if spreads else float("nan")
-    return Row(ask.sampling.steps, ask.sampling.guidance, ask.shown, accuracy, frechet(made, real), diversity)
+    accuracy, rank = proportion_interval(hits, len(clips)), mean_interval(ranks)
+    of = ask.sampling
+    return Row(of.steps, of.guidance, ask.shown, accuracy, rank, tuple(ranks), frechet(made, real), diversity)
 
 
 def of_real(judge: SoundJudge, clips: Sequence[Clip]) -> tuple[Interval, float, float]:
@@ -167,12 +176,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {e}", file=sys.stderr)
         return 2
     print(f"{given.model}: {len(clips)} captions of {len(judge.kinds)} kinds; chance {100 / len(judge.kinds):.1f} %")
-    print("steps  guidance  shown   kind right %            Fréchet   diversity")
+    print("steps  guidance  shown   kind right %            Fréchet   diversity   rank %")
     print(f"real clips                {_percent(real[0])}   {real[1]:7.2f}   {real[2]:9.2f}")
     print(f"copied by the vocoder     {_percent(copied[0])}   {copied[1]:7.2f}")
     for row in rows:
         way = f"{row.steps:5}  {row.guidance:8g}  {row.shown:5}"
-        print(f"{way}   {_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}")
+        print(f"{way}   {_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}   {_percent(row.rank)}")
+    for row, without in _with_and_without(rows):
+        how = f"{row.steps} steps, guidance {row.guidance:g}: with {row.shown} clips shown the rank is"
+        print(f"{how} {_percent(row.above(without), '+')} higher, in pairs")
     return 0
 
 
@@ -199,11 +211,20 @@ def _report(given: argparse.Namespace, judge: SoundJudge, real: Any, copied: Any
     held = {"accuracy": asdict(real[0]), "distance_of_halves": real[1], "diversity": real[2]}
     asked_for = {"model": str(given.model), "seed": given.seed, "kinds": judge.kinds, "chance": 1 / len(judge.kinds)}
     through = {"accuracy": asdict(copied[0]), "distance": copied[1]}
-    return {**asked_for, "held_out": held, "copied": through, "rows": [asdict(row) for row in rows]}
+    ways = _with_and_without(rows)
+    higher = [{"steps": r.steps, "guidance": r.guidance, "shown": r.shown, **asdict(r.above(without))} for r, without in ways]
+    told = {"rows": [asdict(row) for row in rows], "rank_above_none_shown": higher}
+    return {**asked_for, "held_out": held, "copied": through, **told}
 
 
-def _percent(i: Interval) -> str:
-    return f"{100 * i.value:5.1f} [{100 * i.low:5.1f}, {100 * i.high:5.1f}]"
+def _with_and_without(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Rows with clips shown, each with the one that differs in that alone."""
+    plain = {(row.steps, row.guidance): row for row in rows if not row.shown}
+    return [(row, plain[row.steps, row.guidance]) for row in rows if row.shown and (row.steps, row.guidance) in plain]
+
+
+def _percent(i: Interval, sign: str = "") -> str:
+    return f"{100 * i.value:{sign}5.1f} [{100 * i.low:{sign}5.1f}, {100 * i.high:{sign}5.1f}]"
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ def test_kinds_are_told_apart_at_any_loudness_and_rate() -> None:
     new, kinds = drawn(3, 2)
     named = judge.kinds_of(judge.embed(new))
     assert np.mean([a == b for a, b in zip(named, kinds, strict=True)]) >= 0.9
+    ranks = judge.ranks_of(judge.embed(new), kinds)
+    assert ranks.mean() > 0.95 and all((r == 1) == (a == b) for r, a, b in zip(ranks, named, kinds, strict=True))
+    guessed = np.mean([judge.ranks_of(judge.embed(new), [kind] * len(new)).mean() for kind in judge.kinds])
+    assert guessed == pytest.approx(0.5), "over all kinds that may be asked for"
     quiet = [Audio(0.1 * sound.samples, RATE) for sound in new]
     assert judge.kinds_of(judge.embed(quiet)) == named
 
@@ -106,8 +110,13 @@ def test_rare_kinds_are_asked_for_with_a_bank_and_without(tmp_path: Path, capsys
     more = ["--bank", str(tmp_path / "bank"), "--rare", "1", "--trained-on", str(few), "--json", str(tmp_path / "out.json")]
     capsys.readouterr()
     assert sounds.main([*asked, *more]) == 0
-    assert [r["shown"] for r in json.loads((tmp_path / "out.json").read_text())["rows"]] == [0, 3]
-    assert "2 captions of 6 kinds" in capsys.readouterr().out, "wind alone was trained on once"
+    told, shown = json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
+    assert [r["shown"] for r in told["rows"]] == [0, 3]
+    without, with_them = (np.array(r["ranks"]) for r in told["rows"])
+    [above] = told["rank_above_none_shown"]
+    assert above["value"] == pytest.approx((with_them - without).mean()) and above["shown"] == 3
+    assert "2 captions of 6 kinds" in shown, "wind alone was trained on once"
+    assert f"with 3 clips shown the rank is {100 * above['value']:+5.1f} [" in shown
     assert sounds.main([*asked, "--rare", "1"]) == 2 and "give --trained-on CUTS" in capsys.readouterr().err
     assert sounds.main([*asked, "--retrieve", "2"]) == 2 and "give --bank DIR" in capsys.readouterr().err
 
