@@ -6,15 +6,14 @@ With --damaged, moments of some copies are what nobody could have said (`fm_audi
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_prep.copies import copy_of, write_copies
 from data_prep.prepare import run
-from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
 from fm_audio.data.damage_waves import WaveDamage
 from fm_audio.data.perturb_waves import WavePerturbation
@@ -30,35 +29,24 @@ SUFFIX = "x"
 def copied(cut: Cut, copy: int, audio: Path, perturbation: WavePerturbation, damage: WaveDamage, seed: int) -> Any:
     """One clip damaged and perturbed, in a file of its own, its alignment as much shorter; drawn by seed, copy and
     the cut's name."""
-    from lhotse import MonoCut, Recording
     from lhotse.supervision import AlignmentItem
 
     rate = cut.recording.sampling_rate
     draw = np.random.default_rng([seed, copy, *cut.id.encode()])
     whole, moments = damage(wave_of_cut(cut, rate), rate, np.random.default_rng([seed, copy, 1, *cut.id.encode()]))
     samples, speed = perturbation(whole, rate, draw)
-    name = f"{cut.id}{SUFFIX}{copy}"
-    path = audio / f"{name}.flac"
-    Audio(samples, rate).save(path)
-    recording = Recording.from_file(path, recording_id=name)
     [supervision] = cut.supervisions
     alignment = {
         kind: [AlignmentItem(i.symbol, i.start / speed, i.duration / speed, i.score) for i in items]
         for kind, items in (supervision.alignment or {}).items()
     }
-    custom = {**(supervision.custom or {}), "perturbed": round(speed, 4)}
+    custom: dict[str, Any] = {"perturbed": round(speed, 4)}
     if damage.share:
         custom["damaged"] = [[round(start / speed, 4), round(end / speed, 4)] for start, end in moments]
-    said = type(supervision)(
-        name, name, 0.0, recording.duration, 0, supervision.text, supervision.language, supervision.speaker, None, custom,
-        alignment,
-    )  # fmt: skip
-    return MonoCut(name, 0.0, recording.duration, 0, [said], recording=recording)
+    return copy_of(cut, f"{cut.id}{SUFFIX}{copy}", samples, audio, supervision.text, custom, alignment)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    from lhotse import CutSet
-
     parser = argparse.ArgumentParser(
         "python -m data_prep.perturbed", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,11 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     audio.mkdir(parents=True, exist_ok=True)
     how = audio.resolve(), WavePerturbation(), WaveDamage(args.damaged), args.seed
     made = [copied(cut, k, *how) for cut in cuts for k in range(args.copies)]
-    CutSet.from_cuts(made).to_file(args.out / "cuts.jsonl.gz")
-    report = {"source": str(args.cuts), "copies": args.copies, "damaged": args.damaged, "seed": args.seed, "clips": len(made)}
-    report["hours"] = round(sum(cut.duration for cut in made) / 3600, 4)
-    (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"{args.out}: {len(made)} clips, {report['hours']} h")
+    report = {"source": str(args.cuts), "copies": args.copies, "damaged": args.damaged, "seed": args.seed}
+    told = write_copies(args.out, made, report)
+    print(f"{args.out}: {len(made)} clips, {told['hours']} h")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ alignment (`fm_audio.voices.aligner`); every second copy is also perturbed (`fm_
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_prep.copies import copy_of, write_copies
 from data_prep.prepare import run
 from fm_audio.audio import Audio
 from fm_audio.data.cuts import load_cuts, wave_of_cut
@@ -110,8 +110,6 @@ def faded(pieces: Sequence[np.ndarray], sample_rate: int, draw: np.random.Genera
 
 def spliced(cuts: Sequence[Cut], audio: Path, aligner: Aligner, seed: int) -> Iterator[Any]:
     """One cut for each that words were found in and a joint was made of, in files of their own."""
-    from lhotse import MonoCut, Recording
-
     perturbation, known = WavePerturbation(), list[Said]()
     for cut in cuts:
         rate, [supervision] = cut.recording.sampling_rate, cut.supervisions
@@ -129,19 +127,10 @@ def spliced(cuts: Sequence[Cut], audio: Path, aligner: Aligner, seed: int) -> It
         wave = faded(pieces, rate, draw)
         if draw.random() < PERTURBED:
             wave, _ = perturbation(wave, rate, draw)
-        name = f"{cut.id}{SUFFIX}"
-        Audio(wave, rate).save(audio / f"{name}.flac")
-        recording = Recording.from_file(audio / f"{name}.flac", recording_id=name)
-        custom = {**(supervision.custom or {}), "other_text": " ".join(clip.texts)}
-        said = type(supervision)(
-            name, name, 0.0, recording.duration, 0, " ".join(words), supervision.language, supervision.speaker, None, custom
-        )
-        yield MonoCut(name, 0.0, recording.duration, 0, [said], recording=recording)
+        yield copy_of(cut, f"{cut.id}{SUFFIX}", wave, audio, " ".join(words), {"other_text": " ".join(clip.texts)})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    from lhotse import CutSet
-
     parser = argparse.ArgumentParser(
         "python -m data_prep.spliced", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -156,11 +145,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = list(spliced(cuts, audio.resolve(), Aligner(load(args.voice).model), args.seed))
     if not made:
         raise FmAudioError(f"{args.cuts}: no joint could be made; give clips of two words or more")
-    CutSet.from_cuts(made).to_file(args.out / "cuts.jsonl.gz")
-    report = {"source": str(args.cuts), "voice": args.voice, "seed": args.seed, "clips": len(made), "of": len(cuts)}
-    report["hours"] = round(sum(cut.duration for cut in made) / 3600, 4)
-    (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"{args.out}: {len(made)} clips of {len(cuts)}, {report['hours']} h")
+    report = {"source": str(args.cuts), "voice": args.voice, "seed": args.seed, "of": len(cuts)}
+    told = write_copies(args.out, made, report)
+    print(f"{args.out}: {len(made)} clips of {len(cuts)}, {told['hours']} h")
 
 
 if __name__ == "__main__":

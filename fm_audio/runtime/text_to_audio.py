@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from fm_audio.encoders.clips import ClipEncoder
 from fm_audio.encoders.tokens import TokenEncoder
 from fm_audio.runtime.field import field_parts
@@ -17,10 +19,12 @@ def parts(task: TextToAudio) -> list[Part]:
     bands, width = task.spec.bands, task.gist.in_features
     made = [
         token_states("captions", "encoder", task.encoder),
-        Part("gist", "gist", task.gist, (Input("state", ("b", width)),), ("vector",), lambda net, state: net(state), int8=False),
+        _gist("gist", task.gist, width),
     ]
     if task.clips is not None:
         made.append(_clips(task.clips, bands))
+    if task.clips_gist is not None:
+        made.append(_gist("clips_gist", task.clips_gist, width))
     doors = [
         Input("frames", ("b", "n", bands + 1)),
         Input("tokens", ("b", "m", width)),
@@ -28,6 +32,11 @@ def parts(task: TextToAudio) -> list[Part]:
         Input("vector", ("b", task.vector_width)),
     ]
     return [*made, *field_parts(task.head, "mel", doors)]
+
+
+def _gist(name: str, layer: nn.Linear, width: int) -> Part:
+    """state (b width) -> vector (b g)."""
+    return Part(name, name, layer, (Input("state", ("b", width)),), ("vector",), lambda net, state: net(state), int8=False)
 
 
 def _clips(clips: ClipEncoder, bands: int) -> Part:

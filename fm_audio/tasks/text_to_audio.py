@@ -2,7 +2,7 @@
 
     caption ─▶ states ─┬▶ Cond.tokens          seconds ─▶ sinusoids of log₂ ─┐
                        └▶ their mean ─────────────────────────────────────────┴▶ Cond.vector
-    clips that were found for the caption ─▶ states ─▶ Cond.tokens, behind those of the caption
+    clips that were found for the caption ─▶ states ─▶ Cond.tokens, behind those of the caption (and their mean to Cond.vector)
     frames that are given (to extend or to fill) and where they are ─▶ Cond.frames
 
 The caption alone is dropped in training, so that guidance leans away from "any sound of that length", or from a negative prompt.
@@ -47,7 +47,8 @@ class TextToAudio(nn.Module):
     `transformers`, which stays as it is: caption_layers and caption_heads are not used then.
     condition_drop: the share of training items without a caption. infill: the share that sees a part of its sound.
     retrieval: looks at clips found for the caption (`SpeechDataModule(retrieve=…)`, `SoundRequest.found`); in training a
-    share of `retrieval_drop` of the items sees none of them, and the others each of theirs half of the time.
+    share of `retrieval_drop` of the items sees none of them, and the others each of theirs half of the time. clips_gist: is told
+    the mean of their states as well, in `Cond.vector`.
     prediction: as in `MelPort`; with "velocity" the backbone must be wider than frames_per_token · bands.
     """
 
@@ -66,6 +67,7 @@ class TextToAudio(nn.Module):
         infill: float = 0.2,
         retrieval: bool = False,
         retrieval_drop: float = 0.3,
+        clips_gist: bool = False,
         prediction: str = "velocity",
         time_law: TimeLaw | None = None,
         path: Path | None = None,
@@ -83,6 +85,9 @@ class TextToAudio(nn.Module):
             self.encoder = TokenEncoder(len(frontend.symbols), caption_width, caption_layers, caption_heads, dropout=dropout)
         self.clips = ClipEncoder(spec.bands, caption_width) if retrieval else None
         self.gist = nn.Linear(caption_width, vector_width)
+        if clips_gist and not retrieval:
+            raise FmAudioError("TextToAudio: clips_gist is of clips that are found; give retrieval: true as well")
+        self.clips_gist = nn.Linear(caption_width, vector_width) if clips_gist else None
         self.vector_width = vector_width
         width: int = backbone.width  # type: ignore[assignment]
         port = MelPort(spec.bands, width, spec.bands + 1, frames_per_token, prediction)
@@ -223,6 +228,10 @@ class TextToAudio(nn.Module):
         mean = caption.tokens.sum(1) / caption.tokens_mask.sum(1, keepdim=True)
         told = (caption.tokens != 0).flatten(1).any(1, keepdim=True)
         vector = self._seconds(mask) + self.gist(mean).float() * told
+        if self.clips_gist is not None and found is not None:
+            assert found.tokens is not None and found.tokens_mask is not None
+            many = found.tokens_mask.sum(1, keepdim=True)
+            vector = vector + self.clips_gist(found.tokens.sum(1) / many.clamp(min=1)).float() * (many > 0)
         frames = torch.cat([mel.float().masked_fill(~kept[..., None], 0.0), kept[..., None].float()], -1)
         return Cond.join(caption, *([] if found is None else [found]), Cond(frames=frames, vector=vector))
 

@@ -48,7 +48,7 @@ def with_found() -> Sequence[SoundRequest]:
 
 def looker() -> nn.Module:
     net = DiT(WIDTH, 2, 2, 4, 12, position_kernel=0)
-    return TextToAudio(SPEC, Spelled(Letters(LOWER_CASE + "' ", 40)), net, 12, 1, 2, 4, retrieval=True)
+    return TextToAudio(SPEC, Spelled(Letters(LOWER_CASE + "' ", 40)), net, 12, 1, 2, 4, retrieval=True, clips_gist=True)
 
 
 def maker() -> nn.Module:

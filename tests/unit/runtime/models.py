@@ -41,7 +41,7 @@ NODES = {
     "text_to_audio": node(
         "tasks.text_to_audio.TextToAudio", spec=SPEC, frontend=node("data.text.spelled.Spelled", target=LETTERS),
         backbone=backbone(vector_width=4, tokens_width=8), caption_width=8, caption_layers=1, caption_heads=2, vector_width=4,
-        retrieval=True,
+        retrieval=True, clips_gist=True,
     ),
     "text_in_place": node(
         "tasks.text_in_place.TextInPlace", source=LETTERS, target=LETTERS, backbone=backbone(), channels=8, text_width=8,
@@ -63,7 +63,7 @@ NODES = {
 PARTS = {
     "aligned_tts": ("speaker", "text", "pitch", "field"),
     "infill_tts": ("voice", "text", "weights", "length", "field"),
-    "text_to_audio": ("captions", "gist", "clips", "field"),
+    "text_to_audio": ("captions", "gist", "clips", "clips_gist", "field"),
     "text_in_place": ("source", "field", "velocity"),
     "phone_reader": ("states", "phones"),
     "listening_reader": ("states", "phones"),

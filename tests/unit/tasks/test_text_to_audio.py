@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fm_audio.audio import AudioSpec
 from fm_audio.backbones.dit import DiT
@@ -129,16 +129,17 @@ def test_training_scores_what_is_hidden_and_drops_captions() -> None:
 
 
 @pytest.mark.slow
-def test_clips_that_were_found_say_what_the_caption_cannot() -> None:
+@pytest.mark.parametrize("clips_gist", [False, True])
+def test_clips_that_were_found_say_what_the_caption_cannot(clips_gist: bool) -> None:
     """Of a caption that may be either sound, the clip that was found tells which; hidden or absent it tells nothing."""
-    model = make(retrieval=True, retrieval_drop=0.2)
+    model = make(retrieval=True, retrieval_drop=0.2, clips_gist=clips_gist)
     optimizer, g, seen = torch.optim.AdamW(model.parameters(), 4e-3), torch.Generator().manual_seed(0), batch(model)
     one = torch.tensor(model.frontend.encode("one").ids)
     symbols = one.expand(len(seen), -1)
     found = torch.stack([mel_of(text)[None] for text in seen.texts])  # b 1 n d
     told = {"symbols": symbols, "symbols_mask": symbols > 0, "durations_frames": torch.zeros_like(symbols)}
     seen = replace(seen, **told, found=found, found_mask=torch.ones(found.shape[:3]).bool())
-    for _ in range(300):
+    for _ in range(500):
         optimizer.zero_grad()
         model.loss(seen, g)["loss"].backward()
         optimizer.step()
@@ -150,6 +151,27 @@ def test_clips_that_were_found_say_what_the_caption_cannot() -> None:
         make().generate(ask, PLAIN)
     with pytest.raises(FmAudioError, match="but the data bring none; give data retrieve: 4"):
         model.loss(batch(model), g)
+
+
+def test_the_mean_of_clips_is_told_where_there_are_any() -> None:
+    model = make(retrieval=True, clips_gist=True).eval()
+    read, mask = model._captions([[1, 2], [1, 2]]), torch.ones(2, FRAMES, dtype=torch.bool)
+    mel, kept = torch.zeros(2, FRAMES, SPEC.bands), torch.zeros_like(mask)
+    clips = torch.randn(2, 3, 11, SPEC.bands)
+    shown = torch.zeros(2, 3, 11, dtype=torch.bool)
+    shown[0, 1, :9] = True  # the first item sees one clip, the second none
+
+    def vector(mels: Tensor, seen: Tensor) -> Tensor:
+        return model._cond(read, mask, mel, kept, model.clips(mels, seen)).vector  # type: ignore[misc, return-value]
+
+    without = model._cond(read, mask, mel, kept).vector
+    first = vector(clips, shown)
+    assert not torch.allclose(first[0], without[0]) and torch.equal(first[1], without[1])
+    assert torch.equal(vector(clips.masked_fill(~shown[..., None], 7.0), shown), first), "what is not shown tells nothing"
+    alone = model._cond(read, mask, mel, kept, model.clips(clips[:, 1:2, :9], shown[:, 1:2, :9])).vector
+    assert torch.allclose(alone, first, atol=1e-6), "clips that are not there count for nothing"
+    with pytest.raises(FmAudioError, match="clips_gist is of clips that are found"):
+        make(clips_gist=True)
 
 
 def test_clips_are_shown_to_those_who_read_and_each_half_of_the_time() -> None:
