@@ -3,10 +3,10 @@
     python -m fm_audio.evaluation.fault_set manifest.jsonl --half test --skip 0 --json 0.json
     python -m fm_audio.evaluation.fault_set manifest.jsonl --half test --skip 1 --json 1.json
     python -m fm_audio.evaluation.across 0.json 1.json
-    python -m fm_audio.evaluation.across --pooled anna.json carl.json dora.json
+    python -m fm_audio.evaluation.across --pooled anna.json carl.json dora.json --fit doubt.json
 
 Pooled, sets of several kinds of speech weigh the same and share one limit, and each clip is decided on by nine tenths of all
-texts. The evidence is in the reports, so that nothing is listened to again.
+texts; what all of them teach is written by --fit. The evidence is in the reports, so that nothing is listened to again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fm_audio.checkpoint import read_json
-from fm_audio.evaluation.doubt import KINDS, common_limit
+from fm_audio.evaluation.doubt import KINDS, Doubt, as_json, common_limit
 from fm_audio.evaluation.fault_set import LACKED, Judged, having_evidence, learned, of_whole, rates, redecided, show, unseen
 from fm_audio.evaluation.sound import Fault
 from fm_audio.evaluation.verify import Verdict
@@ -64,6 +64,13 @@ def pooled(reports: Sequence[Sequence[Judged]], place: str, false_alarms: float)
     return [[redecided(j, id(j) in refused) for j in judged] for judged in reports]
 
 
+def taught(reports: Sequence[Sequence[Judged]], false_alarms: float, of_known: float) -> dict[str, Doubt]:
+    """What several kinds of speech teach of each kind of evidence, with limits by shares of false alarms, `of_known` for a voice
+    that the model knows."""
+    by, known = (learned(reports, share) for share in (false_alarms, of_known))
+    return {kind: (known if kind.endswith("_known") else by)[kind] for kind in by}
+
+
 def _show_pooled(paths: Sequence[Path], reports: Sequence[Sequence[Judged]], false_alarms: float) -> None:
     there = places(*reports)
     found = {place: pooled(reports, place, false_alarms) for place in there}
@@ -90,12 +97,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("reports", type=Path, nargs="+", metavar="FILE.json", help="of fault_set, on different clips")
     parser.add_argument("--pooled", action="store_true", help="speech of several kinds, which weigh the same: one limit for all")
     parser.add_argument("--false-alarms", type=float, default=0.0175, metavar="P", help="to set limits by (default 0.0175)")
+    parser.add_argument("--fit", type=Path, metavar="FILE", help="with --pooled: write what all sets teach here (doubt.json)")
+    known = "of --fit, for voices that a model knows (default: --false-alarms)"
+    parser.add_argument("--known-false-alarms", type=float, metavar="P", help=known)
     given = parser.parse_args(argv)
     try:
         reports = [judged_in(path) for path in given.reports]
         if given.pooled:
             _show_pooled(given.reports, reports, given.false_alarms)
+            if given.fit:
+                of_known = given.false_alarms if given.known_false_alarms is None else given.known_false_alarms
+                given.fit.write_text(as_json(taught(reports, given.false_alarms, of_known)), encoding="utf-8")
             return 0
+        if given.fit or given.known_false_alarms is not None:
+            raise FmAudioError("--fit and --known-false-alarms: are for --pooled; fault_set --fit writes what one set teaches")
         if len(reports) != 2:
             raise FmAudioError(f"{len(reports)} reports: give two, or --pooled")
         first, second = reports

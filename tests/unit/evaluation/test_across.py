@@ -72,3 +72,18 @@ def test_several_kinds_of_speech_share_weights_and_a_limit(tmp_path: Path, capsy
     assert [line for line in printed.splitlines() if line.endswith(".json")] == files
     assert printed.count("known: 100.0 %") >= 6 and "shown:" not in printed
     assert main(files) == 2 and "3 reports: give two, or --pooled" in capsys.readouterr().err
+
+
+def test_what_several_kinds_of_speech_teach_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(written(tmp_path / f"{seed}.json", clips(seed, 0.2))) for seed in (1, 2, 3)]
+    fitted = tmp_path / "doubt.json"
+    limits = []
+    for more in ([], ["--known-false-alarms", "0.2"]):
+        assert main(["--pooled", *files, "--false-alarms", "0.05", "--fit", str(fitted), *more]) == 0
+        told = json.loads(fitted.read_text("utf-8"))
+        limits.append({kind: row["limit"] for kind, row in told.items()})
+    known = "weighed_known"
+    assert limits[1][known] < limits[0][known], "who may be refused oftener has the lower limit"
+    assert all(limits[0][kind] == limits[1][kind] for kind in limits[0] if not kind.endswith("known"))
+    capsys.readouterr()
+    assert main([*files[:2], "--fit", str(fitted)]) == 2 and "are for --pooled" in capsys.readouterr().err
