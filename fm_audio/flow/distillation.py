@@ -15,18 +15,21 @@ Guidance is baked in: the teacher is followed with its weight, the student is as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fm_audio.flow.guidance import Null
 from fm_audio.flow.path import point
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import uniforms
 from fm_audio.layers import jumping
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, masked_mean
 
+Nulls = Cond | Sequence[Null] | None  # what guidance leans away from, as in `FlowHead.sample`
 LEVELS = 6  # gaps of 1, 1/2, … 1/32
 QUIETEST = 0.5
 WEIGHT_FLOOR = 1e-2  # of the adaptive weight 1 / (error + floor), Geng et al. 2025
@@ -34,12 +37,15 @@ WEIGHT_FLOOR = 1e-2  # of the adaptive weight 1 / (error + floor), Geng et al. 2
 
 @runtime_checkable
 class Objective(Protocol):
-    """`(student head, x0, x1, mask, scored, cond, null, port, generator) -> scalar`; `noise_scale` (b 1 1) of x0."""
+    """`(student head, x0, x1, mask, scored, cond, null, port, generator) -> scalar`; `noise_scale` (b 1 1) of x0; the weight of
+    the teacher's `guidance`, away from null."""
+
+    guidance: float
 
     def noise_scale(self, b: int, generator: torch.Generator | None, device: torch.device) -> Tensor: ...
 
     def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor: ...  # fmt: skip
 
@@ -63,7 +69,7 @@ class Taught:
         """The teacher's head, where the student is."""
         return self._teacher[0].to(like.device)
 
-    def field(self, mask: Mask, cond: Cond, null: Cond | None, port: str, like: Tensor) -> Any:
+    def field(self, mask: Mask, cond: Cond, null: Nulls, port: str, like: Tensor) -> Any:
         return self.teacher(like).field(mask, cond, Sampling(guidance=self.guidance), port, null)
 
 
@@ -77,7 +83,7 @@ class FlowMap(Taught):
         self.diagonal = diagonal
 
     def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
         b, device = len(x1), x1.device
@@ -120,7 +126,7 @@ class Steps(Taught):
         self.longest = longest
 
     def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
         if _of_tokens(head, port):
@@ -145,7 +151,7 @@ class Reflow(Taught):
         self.steps = steps
 
     def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
         sampling = Sampling(self.steps, solver="ab2", guidance=self.guidance)
@@ -169,7 +175,7 @@ class Ways(Taught):
         self.steps, self.draws = steps, draws
 
     def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Cond | None, port: str,
+        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
         if _of_tokens(head, port):

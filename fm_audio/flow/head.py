@@ -75,7 +75,7 @@ class FlowHead(nn.Module):
         generator: torch.Generator | None = None,
         x0_mean: Frames | None = None,
         scored: Mask | None = None,
-        null: Cond | None = None,
+        null: Cond | Sequence[Null] | None = None,
     ) -> Tensor:
         """Flow matching loss of data x1 (b n d) where mask (b n) keeps: a scalar in float32.
 

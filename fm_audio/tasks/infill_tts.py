@@ -26,6 +26,7 @@ from fm_audio.encoders.filler_text import FILLS, FillerText
 from fm_audio.encoders.length import Length, LengthPredictor
 from fm_audio.encoders.timed_text import TimedText
 from fm_audio.encoders.voice import VoiceVector
+from fm_audio.flow.guidance import Null
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
@@ -139,13 +140,29 @@ class InfillTTS(nn.Module):
             text = self.text(encoded, durations, batch.mask, dropped)
         else:
             text = self.text(batch.symbols, batch.mask, dropped)
-        cond = self.guidance.trained(condition(visible, text, voice))
-        parts["flow"] = self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden)
+        cond, null = self.guidance.trained(condition(visible, text, voice)), self._null_of_teacher(batch, visible, text, voice)
+        parts["flow"] = self.head.loss(batch.mel, batch.mask, cond, generator=generator, scored=hidden, null=null)
         loss = torch.stack(list(parts.values())).sum()
         if self.lengths is not None:
             parts["length"] = length_loss(self.lengths, batch, hidden, durations, known, unseen)
             loss = loss + LENGTH_SHARE * parts["length"]
         return {"loss": loss, **parts}
+
+    def _null_of_teacher(
+        self, batch: SpeechBatch, visible: Frames, text: Float[Tensor, "b n e"], voice: Float[Tensor, "b g"] | None
+    ) -> Cond | Sequence[Null] | None:
+        """In distillation, what the guidance of a teacher leans away from, the same as in sampling. Raises FmAudioError for one
+        that is told its guidance."""
+        if self.head.objective is None or self.head.objective.guidance == 1.0:
+            return None
+        no_text = torch.zeros_like(text)
+        if not isinstance(self.text, TimedText):
+            no_text = self.text(batch.symbols, batch.mask, torch.ones_like(batch.mask[:, 0]))
+        asked = Sampling(guidance=self.head.objective.guidance)
+        plan = self.guidance.plan(told(visible, text, no_text, voice), asked)
+        if plan.sampling.guidance != asked.guidance:
+            raise FmAudioError(f"distillation: guidance is baked into this teacher ({type(self.guidance).__name__}); give 1")
+        return plan.null
 
     @torch.no_grad()
     def _align(self, batch: SpeechBatch, mean: Float[Tensor, "b m d"]) -> Int[Tensor, "b m"]:

@@ -14,6 +14,7 @@ from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.perturb import VoicePerturbation
 from fm_audio.data.text.characters import Characters
 from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.infill_guidance import Distilled, TextFirst
 from fm_audio.tasks.infill_requests import InfillRequest, symbols_of_parts
 from fm_audio.tasks.infill_tts import LENGTH_SHARE, InfillTTS, hidden_span
 from fm_audio.types import FmAudioError, length_mask
@@ -85,6 +86,46 @@ def test_the_loss_is_the_same_padded_and_counts_hidden_frames_alone(
     assert all(torch.equal(v[s], m[s]) or not v.any() for v, m, s in zip(visible, data.mel, shown, strict=True))
     wrecked = replace(data, mel=data.mel.masked_fill(~data.mask[..., None], torch.nan))
     assert torch.equal(task.loss(wrecked, torch.Generator().manual_seed(3))["loss"], value)
+
+
+class Watching:
+    """An objective that learns nothing and keeps what it is given."""
+
+    guidance = 2.0
+
+    def noise_scale(self, b: int, generator: Any, device: torch.device) -> torch.Tensor:
+        return torch.ones(b, 1, 1)
+
+    def __call__(self, head: Any, x0: Any, x1: Any, mask: Any, scored: Any, cond: Any, null: Any, *more: Any) -> torch.Tensor:
+        self.cond, self.null = cond, null
+        return x1.sum() * 0
+
+
+@pytest.mark.parametrize("changes", [{"fill": "filled"}, ALIGNED], ids=lambda c: c["fill"])
+def test_a_teachers_guidance_leans_away_from_the_same_as_in_sampling(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, data, watching = tiny(drop_all=0.0, drop_visible=0.0, **changes), some_aligned(), Watching()
+    task.head.objective = watching  # type: ignore[assignment]
+    task.loss(data, torch.Generator().manual_seed(0))
+    sampled: list[Any] = []
+    monkeypatch.setattr(task.head, "sample", lambda mask, cond, *how, null, **more: sampled.append(null) or torch.zeros(1, 40, 8))
+    symbols = data.symbols[0]
+    task._fill(data.mel[0, :9], 40 - 9, data.mel[0, :0], symbols, 0, Sampling(guidance=2.0), [2, 7, 0])
+    assert torch.allclose(watching.null.frames[0], sampled[0].frames[0], atol=1e-6)
+    silent = watching.null.frames[0, :, 8:]
+    assert bool(silent.any()) == (changes["fill"] == "filled"), "the encoder of filled text has an answer to none"
+    task.guidance = TextFirst()
+    task.loss(data, torch.Generator().manual_seed(0))
+    first, then = watching.null
+    assert first.cond.frames[..., :8].any() and torch.equal(first.cond.frames[..., :8], watching.cond.frames[..., :8])
+    assert not then.cond.frames[..., :8].any() and first.until == 0.5
+    task.guidance = Distilled(6)
+    with pytest.raises(FmAudioError, match="guidance is baked into this teacher"):
+        task.loss(data, torch.Generator().manual_seed(0))
+    watching.guidance = 1.0
+    task.loss(data, torch.Generator().manual_seed(0))
+    assert watching.null is None, "nothing to lean away from"
 
 
 def test_everything_is_dropped_as_often_as_asked() -> None:
