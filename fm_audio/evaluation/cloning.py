@@ -70,11 +70,12 @@ def imitate(
 ) -> Iterator[Clip]:
     """Each sentence in a speaker's voice, timed after the first was said once to warm up; sentence i with seed + i."""
     reference, how = read(speaker.reference), setting.arguments() | {"length": length}
+    forwards = cloner.model.forwards(cloner.sampling.changed(**setting.arguments()))
     for i, sentence in enumerate(sentences):
         if i == 0:
             cloner.say(sentence, reference, speaker.text, seed=seed, **how)
         said, seconds = timed(lambda text=sentence, n=i: cloner.say(text, reference, speaker.text, seed=seed + n, **how))  # type: ignore[misc]
-        yield Clip(said, seconds)
+        yield Clip(said, seconds, forwards)
 
 
 def voices_of(encoder: SpeakerEncoder, cast: Sequence[Speaker]) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """What few steps cost to the ear: reports of `fm-audio eval`, of a teacher and its student, in one table and one picture.
 
-Word error and DNSMOS are also told above a baseline, on the same sentences, in pairs. Distances of mels are those that
+Of a report on several speakers the rows are means over all of them, with intervals that draw speakers and then their clips. Word
+error and DNSMOS are also told above a baseline, on the same sentences, in pairs. Distances of mels are those that
 `fm_audio.evaluation.student_distance` wrote.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fm_audio.checkpoint import read_json
-from fm_audio.evaluation.metrics import Edits, Interval, difference_interval, mean_interval
+from fm_audio.evaluation.metrics import Edits, Interval, difference_interval, grouped_interval, mean_interval
 from fm_audio.extras import require
 from fm_audio.types import FmAudioError
 
@@ -26,41 +27,73 @@ PANELS = ("word error, %", "similarity", "DNSMOS overall", "mel distance (1: ano
 
 @dataclass(frozen=True)
 class Row:
-    """One setting of one report; rates are fractions."""
+    """One setting of one report, of one speaker or of several; rates are fractions."""
 
     curve: str
     forwards: int
-    told: Mapping[str, Any]
+    told: tuple[Mapping[str, Any], ...]
     protocol: str
 
     @property
-    def sentences(self) -> Sequence[Mapping[str, Any]]:
-        return self.told["sentences"]
+    def sentences(self) -> list[Sequence[Mapping[str, Any]]]:
+        """Of each speaker."""
+        return [of_one["sentences"] for of_one in self.told]
 
-    @property
-    def words(self) -> list[Edits]:
-        return [Edits(**sentence["words"]) for sentence in self.sentences]
+    def rate(self, unit: str) -> Interval:
+        """The error rate of "word" or "character"."""
+        if len(self.told) == 1:
+            return Interval(**self.told[0][f"{unit}_error_rate"])
+        return grouped_interval([_shares(some, some, f"{unit}s") for some in self.sentences])
+
+    def count(self, what: str) -> int:
+        return sum(of_one[what] for of_one in self.told)
 
     def above(self, other: Row) -> tuple[Interval, Interval | None]:
         """Word error and DNSMOS less the other row's, by sentence; without the second where no judge told it."""
-        told = [(mine["dnsmos"], their["dnsmos"]) for mine, their in zip(self.sentences, other.sentences, strict=True)]
-        quality = [mine["overall"] - their["overall"] for mine, their in told if mine and their]
-        return difference_interval(self.words, other.words), mean_interval(quality) if quality else None
+        if len(self.told) != len(other.told):
+            many = f"is of {len(self.told)} speakers, {other.curve} of {len(other.told)}"
+            raise FmAudioError(f"{self.curve}: {many}; judge the same")
+        both = list(zip(self.sentences, other.sentences, strict=True))
+        pairs = [[(a["dnsmos"], b["dnsmos"]) for a, b in zip(x, y, strict=True)] for x, y in both]
+        quality = [[a["overall"] - b["overall"] for a, b in some if a and b] for some in pairs]
+        if len(both) == 1:
+            mine, theirs = ([Edits(**sentence["words"]) for sentence in some] for some in both[0])
+            return difference_interval(mine, theirs), mean_interval(quality[0]) if quality[0] else None
+        return grouped_interval([_shares(x, y, "words") for x, y in both]), grouped_interval(quality) if all(quality) else None
 
     def figure(self, panel: str) -> Interval | None:
         """In the panel's unit; None where no judge told it."""
         if panel == PANELS[0]:
-            i = Interval(**self.told["word_error_rate"])
+            i = self.rate("word")
             return Interval(100 * i.value, 100 * i.low, 100 * i.high)
-        found = self.told["similarity"] if panel == PANELS[1] else (self.told["dnsmos"] or {}).get("overall")
-        return Interval(**found) if found else None
+        if len(self.told) == 1:
+            one = self.told[0]
+            found = one["similarity"] if panel == PANELS[1] else (one["dnsmos"] or {}).get("overall")
+            return Interval(**found) if found else None
+        each = [[_judged(sentence, panel) for sentence in some] for some in self.sentences]
+        return None if any(value is None for some in each for value in some) else grouped_interval(each)  # type: ignore[arg-type]
+
+
+def _judged(sentence: Mapping[str, Any], panel: str) -> float | None:
+    return sentence["similarity"] if panel == PANELS[1] else (sentence["dnsmos"] or {}).get("overall")
+
+
+def _shares(some: Sequence[Mapping[str, Any]], less: Sequence[Mapping[str, Any]], units: str) -> list[float]:
+    """For each sentence of a speaker what it adds to the error rate; where `less` are others, less what they add."""
+    wrong = [Edits(**sentence[units]) for sentence in some]
+    other = [0 if less is some else Edits(**sentence[units]).total for sentence in less]
+    mean = sum(edits.units for edits in wrong) / len(wrong)
+    return [(edits.total - theirs) / mean for edits, theirs in zip(wrong, other, strict=True)]
 
 
 def rows_of(curve: str, path: Path) -> list[Row]:
-    """The settings of a report. Raises FmAudioError where it is none, or tells no forwards."""
+    """The settings of a report, of several speakers together. Raises FmAudioError where it is none, or tells no forwards."""
     told = read_json(path, "report", "give the results.json of fm-audio eval")
     try:
-        return [Row(curve, int(s["forwards"]), s, s["protocol"]) for s in told["settings"]]
+        alike: dict[str, list[Mapping[str, Any]]] = {}
+        for i, setting in enumerate(told["settings"]):  # of clones each is labelled "SPEAKER, how"
+            alike.setdefault(setting["label"].partition(", ")[2] if told.get("likeness") else str(i), []).append(setting)
+        return [Row(curve, int(some[0]["forwards"]), tuple(some), some[0]["protocol"]) for some in alike.values()]
     except (ValueError, KeyError, TypeError) as e:
         raise FmAudioError(f"{path}: is no report of a voice by fm-audio eval ({e}); give its results.json") from e
 
@@ -94,8 +127,8 @@ def table(rows: Sequence[Row], against: Row | None = None) -> list[str]:
     if against:
         lines = [heads + [f"{what} above {against.curve}, {against.forwards}" for what in ("word error %", "DNSMOS")]]
     for row in rows:
-        error = [_shown(Interval(**row.told[f"{unit}_error_rate"]), 100) for unit in ("word", "character")]
-        faults = f"{row.told['words_left_out']} / {row.told['words_said_twice']}"
+        error = [_shown(row.rate(unit), 100) for unit in ("word", "character")]
+        faults = f"{row.count('words_left_out')} / {row.count('words_said_twice')}"
         judged = [_shown(f, places=2) if (f := row.figure(panel)) else "" for panel in PANELS[1:3]]
         above = [] if against is None else ["", ""] if row is against else _above(row, against)
         lines.append([row.curve, str(row.forwards), *error, faults, *judged, *above])

@@ -190,6 +190,11 @@ class InfillTTS(nn.Module):
                 progress(done / len(requests))
         return mels
 
+    def forwards(self, sampling: Sampling) -> int | None:
+        """Network evaluations of a request, guided ones counted twice; None where they depend on the item."""
+        plan = self.guidance.plan(lambda show, read: Cond(frames=torch.zeros(1, 1, 1)), sampling)
+        return self.head.forwards(plan.sampling)
+
     def reads(self, voice: str | None) -> FrontEnd:
         """The front-end that texts of this adapter's voice are read with, or the model's own."""
         return self.front_ends.get(voice or "", self.frontend)

@@ -14,6 +14,7 @@ from fm_audio.audio import Audio
 from fm_audio.checkpoint import instantiate, save_model
 from fm_audio.commands import evaluate as evaluation
 from fm_audio.evaluation.cloning import likeness, speakers
+from fm_audio.evaluation.few_steps import rows_of
 from fm_audio.evaluation.metrics import Interval, grouped_interval
 from fm_audio.types import FmAudioError
 from tests.conftest import TINY_SPEC, TINY_VOCODER
@@ -109,6 +110,8 @@ def test_the_command_judges_a_cloner(
     assert cli.main([*asked, "--out", str(tmp_path / "out"), "--length", "learned"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [s["label"] for s in report["settings"]] == ["anna", "bert"] and report["source"]["length"] == "learned"
+    assert len({s["forwards"] for s in report["settings"]}) == 1 and report["settings"][0]["forwards"] > 0
+    assert [len(row.told) for row in rows_of("tiny", tmp_path / "out/results.json")] == [2], "both speakers in one row"
     found, *each = report["likeness"]
     assert [x["label"].split(", ")[-1] for x in each] == ["anna", "bert"]
     assert np.mean([x["own"]["value"] for x in each]) == pytest.approx(found["own"]["value"])

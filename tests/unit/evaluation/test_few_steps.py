@@ -10,6 +10,7 @@ import pytest
 
 from fm_audio.evaluation import few_steps, frontier, student_distance
 from fm_audio.evaluation.metrics import Edits, Interval
+from fm_audio.types import FmAudioError
 
 
 def setting(forwards: int, wrong: list[int], protocol: str = "abc", quality: float = 3.0) -> dict[str, Any]:
@@ -49,6 +50,36 @@ def test_rows_are_told_by_forwards_and_above_a_baseline(tmp_path: Path, capsys: 
     assert picture.read_bytes()[1:4] == b"PNG"
     [row] = few_steps.rows_of("student", student)
     assert row.figure(few_steps.PANELS[0]) == Interval(10.0, 0.0, 50.0) and row.figure(few_steps.PANELS[2]) is None
+
+
+def test_speakers_of_one_report_are_one_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def cloned(name: str, **wrong: list[int]) -> str:
+        settings = []
+        for forwards, quality in ((4, 2.0), (32, 3.0)):
+            for speaker, some in wrong.items():
+                of_one = setting(forwards, [n + (forwards == 4) for n in some], quality=quality)
+                for sentence in of_one["sentences"]:
+                    sentence["characters"], sentence["similarity"] = sentence["words"], 0.5
+                settings.append({**of_one, "label": f"{speaker}, steps {forwards}", "dnsmos": {}})
+        (tmp_path / name).write_text(json.dumps({"settings": settings, "likeness": [{"label": "steps 4"}]}))
+        return f"cloner={tmp_path / name}"
+
+    two = cloned("two.json", anna=[0, 2], bert=[1, 1])
+    rows = few_steps.read([two])
+    assert [(row.forwards, len(row.told)) for row in rows] == [(4, 2), (32, 2)]
+    few, many = rows
+    assert many.rate("word").value == pytest.approx(0.1) and few.rate("character").value == pytest.approx(0.2)
+    assert many.rate("word").low < 0.1 < many.rate("word").high
+    words, quality = few.above(many)
+    assert (words.low, words.value, words.high) == pytest.approx((0.1, 0.1, 0.1)), "each sentence lost one word more"
+    assert quality is not None and quality.value == pytest.approx(-1.0 + 1), "a worse judge of clips with more words wrong"
+    similar = many.figure(few_steps.PANELS[1])
+    assert similar is not None and (similar.low, similar.high) == pytest.approx((0.5, 0.5)) and many.count("words_left_out") == 2
+    assert few_steps.main([two, "--against", "cloner@32"]) == 0
+    assert "+10.0 [+10.0, +10.0]" in capsys.readouterr().out
+    [one, _] = few_steps.read([cloned("one.json", anna=[0, 2])])
+    with pytest.raises(FmAudioError, match="is of 1 speakers, cloner of 2; judge the same"):
+        one.above(many)
 
 
 def test_what_cannot_be_shown_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,16 @@ def test_a_teachers_guidance_leans_away_from_the_same_as_in_sampling(
     assert watching.null is None, "nothing to lean away from"
 
 
+def test_forwards_are_counted_as_guidance_asks_for_them() -> None:
+    task, guided = tiny(fill="filled"), Sampling(steps=3, guidance=2.0)
+    assert task.forwards(guided) == 6 and task.forwards(Sampling(steps=3)) == 3
+    task.guidance = TextFirst()
+    assert task.forwards(guided) == 6, "each null has its own part of the way"
+    task.guidance = Distilled(6)
+    assert task.forwards(guided) == 3, "it is told the weight"
+    assert task.forwards(Sampling(steps=3, rest=0.1)) is None
+
+
 def test_everything_is_dropped_as_often_as_asked() -> None:
     task, data = tiny(drop_all=1.0), batch()
     other = replace(data, symbols=data.symbols.where(data.symbols == 0, data.symbols % 30 + 1))
