@@ -176,6 +176,9 @@ def draw(path: Path, rows: Sequence[Row], distances: Mapping[str, Sequence[Mappi
     places[3].yaxis.set(major_formatter="{x:g}")
     for place in places[2:]:
         place.set_xlabel("forwards")
+    if not distances:
+        places[3].set_axis_off()
+        places[3].set_title("")
     shown = {label: handle for place in places for handle, label in zip(*place.get_legend_handles_labels(), strict=True)}
     figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(len(shown), 4), fontsize=10)
     figure.savefig(path, format="png", dpi=100)

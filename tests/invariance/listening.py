@@ -82,7 +82,7 @@ def read(net: PhoneReader, items: Sequence[dict[str, Tensor]], padding: int) -> 
 
 def matcher() -> TextMatcher:
     net = TextMatcher(SPEC, Arpabet(), None, WIDTH, WIDTH, 2, 1, 2, 3, 4)
-    torch.nn.init.normal_(net.blocks[0].modulation.linear.weight, std=0.5)
+    torch.nn.init.normal_(net.match.blocks[0].modulation.linear.weight, std=0.5)
     return net
 
 
