@@ -1,12 +1,14 @@
 """The command line: `fm-audio say "Hello." -o hello.wav`, and the way to the other commands.
 
 Exit codes: 0 the output was written whole, 2 a mistake that the line on stderr explains, 3 the output was written but --verify
-found it wrong, 130 interrupted. torch is imported inside commands, so that --help is quick.
+found it wrong, 130 interrupted, 141 nobody reads what is printed any more (`| head`). torch is imported inside commands, so that
+--help is quick.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -39,11 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments and arguments[0] in ELSEWHERE:
-            return _run_elsewhere(arguments)
-        args = parser().parse_args(arguments)
-        with threads(args.threads) if "threads" in args else nullcontext():
-            return args.run(args)
+        code = _run(arguments)
+        sys.stdout.flush()  # what is printed may go nowhere: to be noticed here, not at exit
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("fm-audio: interrupted", file=sys.stderr)
         return 130
@@ -54,6 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("fm-audio: error:", " ".join(str(e).split()), file=sys.stderr)
         return 2
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ELSEWHERE:
+        return _run_elsewhere(arguments)
+    args = parser().parse_args(arguments)
+    with threads(args.threads) if "threads" in args else nullcontext():
+        return args.run(args)
 
 
 def _run_elsewhere(arguments: list[str]) -> int:

@@ -263,6 +263,15 @@ def test_the_command_itself(tiny_voice: Path, tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "x.wav").frames > 0
 
 
+def test_nobody_need_read_what_is_printed() -> None:
+    """As with `fm-audio voices | head -n 0`."""
+    asked = subprocess.Popen([sys.executable, "-m", "fm_audio.cli", "voices"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert asked.stdout is not None and asked.stderr is not None
+    asked.stdout.close()
+    told = asked.stderr.read()
+    assert asked.wait() == 141 and told == b""
+
+
 def test_an_interrupted_command_leaves_nothing(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
