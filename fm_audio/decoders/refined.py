@@ -1,6 +1,6 @@
 """A decoder without weights, then a ConvNeXt network that mends its spectrum: sounds from its first training step.
 
-    S0 = STFT(rough(x)),   wave = iSTFT(S0 · exp(a + i·b)),   a, b = network(x, S0), zero at the start
+    S0 = STFT(rough(x)),   wave = iSTFT(S0 · exp(a + i·b)),   a, b = network(x, S0), zero at the start,   then `MelRounds`
 
 A vocoder that must invent phases begins far below harmonics plus noise; one that corrects them begins there. The network is
 that of Vocos (arXiv 2306.00814); it sees log-magnitudes and the phase steps between neighbouring bins and frames, where no
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from fm_audio.audio import AudioSpec
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.decoders.istft import ISTFT
+from fm_audio.decoders.mel_rounds import MelRounds
 from fm_audio.decoders.vocos import VocosBackbone
 from fm_audio.types import Frames, Mask, Wave
 
@@ -29,7 +30,9 @@ LARGEST_GAIN = 3.0
 
 class Refined(nn.Module):
     """3.1 M parameters by default. `rough` (a `types.Decoder` of the same mel contract, `HarmonicPlusNoise` unless given) comes
-    first, in training too."""
+    first, in training too; `rounds` say how often the bands of the wave are brought nearer to the mel at last."""
+
+    rough: Any
 
     def __init__(
         self,
@@ -38,13 +41,15 @@ class Refined(nn.Module):
         layers: int = 6,
         hidden: int = 768,
         spectrum_width: int = 128,
-        rough: Any = None,
+        rough: nn.Module | None = None,
+        rounds: int = 2,
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.rough: Any = rough or HarmonicPlusNoise(spec)
+        self.rough = HarmonicPlusNoise(spec) if rough is None else rough
         spec.require_same(self.rough.spec, "the network", "its rough decoder")
         self.istft = ISTFT(spec.n_fft, spec.hop_samples, spec.window_samples, spec.centred)
+        self.nearer = MelRounds(spec, self.istft, rounds)
         bins = spec.n_fft // 2 + 1
         self.spectrum = nn.Linear(5 * bins, spectrum_width)
         self.backbone = VocosBackbone(spec.bands + spectrum_width, width, layers, hidden)
@@ -62,7 +67,9 @@ class Refined(nn.Module):
         h = self.backbone(torch.cat([x, self.spectrum(features)], -1), mask)
         with torch.autocast(x.device.type, enabled=False):
             gain, turn = self.out(h.float()).chunk(2, -1)
-            return self.istft(rough * torch.polar(gain.clamp(max=LARGEST_GAIN).exp(), turn), mask)
+            weight = self.istft.weight(mask)
+            wave = self.istft.synthesise(rough * torch.polar(gain.clamp(max=LARGEST_GAIN).exp(), turn), mask, weight)
+            return self.nearer(wave, x.float().masked_fill(~mask[..., None], self.spec.floor), mask, weight)
 
     @torch.no_grad()
     def decode(self, x: Frames, mask: Mask) -> Wave:

@@ -1,12 +1,11 @@
-"""`decoders.griffin_lim.GriffinLim` as two files: where it begins, and one turn of its going to and fro.
+"""`decoders.griffin_lim.GriffinLim` as three files: where it begins, one turn of its going to and fro, one of the rounds at last.
 
 Not all turns in one: where two parts of a bin nearly cancel, its phase is one of rounding errors, so that after 32 turns torch in
-float32 is far from torch in float64, and a comparison would say nothing. A turn begins with phases, so its own errors stay small.
+float32 is far from torch in float64, and a comparison would say nothing. A turn begins with phases, so its own errors stay small;
+and a round raises what is too low up to thirty times, errors with it. The excitation stays what it was, as in `runtime.harmonic`.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from fm_audio.decoders.griffin_lim import GriffinLim
 from fm_audio.runtime.decoding import example_mel, floored, inverse_filters, magnitude_of
 from fm_audio.runtime.fourier import Bins, Parts, RealISTFT
 from fm_audio.runtime.graph import Graph
+from fm_audio.runtime.mel_rounds import RealMelRounds
 from fm_audio.runtime.part import Input, Part, Sizes
 from fm_audio.types import Frames, Mask, Wave
 
@@ -24,32 +24,41 @@ def parts(decoder: GriffinLim) -> list[Part]:
     mel, mask = Input("mel", ("b", "n", spec.bands)), Input("mask", ("b", "n"), "mask")
     state = (Input("ahead", ("b", "n", 2 * bins)), Input("before", ("b", "n", 2 * bins)), Input("magnitude", ("b", "n", bins)))
     first, turn = Beginning(decoder), Turn(decoder)
+    excitation = Input("excitation", ("b", "s"))
+    wave, nearer = Input("wave", ("b", "s")), RealMelRounds(decoder.nearer, turn.istft, 1)
 
     def mels(sizes: Sizes, generator: torch.Generator) -> list[Tensor]:
-        return [example_mel(spec, sizes["b"], sizes["n"], generator), mask.drawn(sizes, generator)]
+        mel, kept = example_mel(spec, sizes["b"], sizes["n"], generator), mask.drawn(sizes, generator)
+        return [mel, kept, decoder.excitation(floored(mel, kept, spec), kept)]
 
     def under_way(sizes: Sizes, generator: torch.Generator) -> list[Tensor]:
-        mel, mask = mels(sizes, generator)
-        magnitude, ahead = first(mel, mask)
+        mel, mask, excitation = mels(sizes, generator)
+        magnitude, ahead = first(mel, mask, excitation)
         _, before, ahead = turn(ahead, torch.zeros_like(ahead), magnitude, mask)
         return [ahead, before, magnitude, mask]
+
+    def found(sizes: Sizes, generator: torch.Generator) -> list[Tensor]:
+        mel, mask, excitation = mels(sizes, generator)
+        magnitude, ahead = first(mel, mask, excitation)
+        return [turn(ahead, torch.zeros_like(ahead), magnitude, mask)[0], floored(mel, mask, spec), mask]
 
     def placed(graph: Graph, _: nn.Module) -> nn.Module:
         return GraphGriffinLim(graph, decoder)
 
-    told = (*state, mask)
+    told, begun = (*state, mask), (mel, mask, excitation)
     return [
         Part("vocoder", "", turn, told, ("wave", "consistent", "next"), _called, placed, under_way, int8=False),
-        Part("magnitude", "beginning", first, (mel, mask), ("magnitude", "spectrum"), _called, example=mels, int8=False),
+        Part("round", "nearer", nearer, (wave, mel, mask), ("nearer",), _called, example=found, int8=False),
+        Part("magnitude", "beginning", first, begun, ("magnitude", "spectrum"), _called, example=mels, int8=False),
     ]
 
 
-def _called(net: nn.Module, *given: Tensor) -> tuple[Tensor, ...]:
+def _called(net: nn.Module, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
     return net(*given)
 
 
 class Beginning(nn.Module):
-    """mel, mask -> the magnitudes (b n f), and the spectrum of them with the first phases."""
+    """mel, mask, excitation -> the magnitudes (b n f), and a spectrum whose phases count."""
 
     inverse: Tensor
 
@@ -58,16 +67,9 @@ class Beginning(nn.Module):
         self.spec, self.istft = decoder.spec, RealISTFT(decoder.istft)
         self.register_buffer("inverse", inverse_filters(decoder.spec, self.istft.order), persistent=False)
 
-    def forward(self, mel: Frames, mask: Mask) -> tuple[Bins, Parts]:
+    def forward(self, mel: Frames, mask: Mask, excitation: Wave) -> tuple[Bins, Parts]:
         magnitude = magnitude_of(floored(mel, mask, self.spec), mask, self.spec, self.inverse)
-        return magnitude, self.istft.polar(magnitude, self.phases(magnitude))
-
-    def phases(self, magnitude: Bins) -> Bins:
-        """Those of `GriffinLim`. The turn of bin k in frame i is a whole number of n_fft-ths, so whole numbers count it."""
-        k = self.istft.order
-        turns = torch.arange(magnitude.shape[1])[:, None] * (k * self.spec.hop_samples) % self.spec.n_fft
-        offset = torch.remainder(math.pi * k.double().square() / len(k), 2 * math.pi).float()
-        return (2 * math.pi / self.spec.n_fft * turns.float() + offset)[None].expand_as(magnitude)
+        return magnitude, self.istft.analyse(excitation)
 
 
 class Turn(nn.Module):
@@ -86,16 +88,21 @@ class Turn(nn.Module):
 
 
 class GraphGriffinLim(nn.Module):
-    """The decoder with graphs for its beginning and for each turn."""
+    """The decoder with graphs for its beginning, for each turn and for each round."""
 
     def __init__(self, graph: Graph, decoder: GriffinLim) -> None:
         super().__init__()
-        self.turn, self.beginning = graph, nn.Identity()
-        self.spec, self.iterations = decoder.spec, decoder.iterations
+        self.turn, self.beginning, self.nearer = graph, nn.Identity(), nn.Identity()
+        self.spec, self.iterations, self.rounds = decoder.spec, decoder.iterations, decoder.nearer.rounds
+        self.excitation = decoder.excitation
 
     def decode(self, x: Frames, mask: Mask) -> Wave:
-        magnitude, ahead = self.beginning.answers(x.float(), mask)  # type: ignore[operator]
+        x = floored(x, mask, self.spec)
+        magnitude, ahead = self.beginning.answers(x, mask, self.excitation(x, mask))  # type: ignore[operator]
         before = torch.zeros_like(ahead)
         for _ in range(self.iterations):
             _, before, ahead = self.turn.answers(ahead, before, magnitude, mask)
-        return self.turn.answers(ahead, before, magnitude, mask)[0]
+        wave = self.turn.answers(ahead, before, magnitude, mask)[0]
+        for _ in range(self.rounds):
+            wave = self.nearer(wave, x, mask)
+        return wave

@@ -11,10 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from fm_audio.decoders.harmonic import LARGEST_GAIN, RELAXATION, HarmonicPlusNoise
+from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.runtime.decoding import floored, inverse_filters, magnitude_of, vocoder_part
-from fm_audio.runtime.fourier import Bins, Parts, RealISTFT
+from fm_audio.runtime.fourier import RealISTFT
 from fm_audio.runtime.graph import Graph
+from fm_audio.runtime.mel_rounds import RealMelRounds
 from fm_audio.runtime.part import Input, Part
 from fm_audio.types import Frames, Mask, Wave
 
@@ -32,16 +33,12 @@ class RealHarmonic(nn.Module):
     """`HarmonicPlusNoise.decode` without complex numbers, from the excitation on."""
 
     inverse: Tensor
-    filters: Tensor
-    shares: Tensor
 
     def __init__(self, decoder: HarmonicPlusNoise) -> None:
         super().__init__()
-        self.spec, self.rounds, self.istft = decoder.spec, decoder.rounds, RealISTFT(decoder.istft)
-        order = self.istft.order
-        self.register_buffer("inverse", inverse_filters(decoder.spec, order), persistent=False)
-        self.register_buffer("filters", decoder.filters[:, order].mT.contiguous(), persistent=False)
-        self.register_buffer("shares", decoder.shares[:, order].contiguous(), persistent=False)
+        self.spec, self.istft = decoder.spec, RealISTFT(decoder.istft)
+        self.register_buffer("inverse", inverse_filters(decoder.spec, self.istft.order), persistent=False)
+        self.nearer = RealMelRounds(decoder.nearer, self.istft, decoder.nearer.rounds)
 
     def forward(self, mel: Frames, mask: Mask, excitation: Wave) -> Wave:
         mel = floored(mel, mask, self.spec)
@@ -49,24 +46,14 @@ class RealHarmonic(nn.Module):
         magnitude = magnitude_of(mel, mask, self.spec, self.inverse)
         phased = self.istft.scaled(excited, magnitude / self.istft.power(excited).sqrt().clamp(min=1e-8))
         wave = self.istft.synthesise(phased, mask, weight)
-        linear = (mel * self.spec.std + self.spec.mean).exp()
-        for _ in range(self.rounds):
-            spectrum = self.istft.analyse(wave)
-            wave = self.istft.synthesise(self.istft.scaled(spectrum, self.gains(spectrum, linear)), mask, weight)
-        return wave
-
-    def gains(self, spectrum: Parts, linear: Frames) -> Bins:
-        """As `HarmonicPlusNoise.gains`."""
-        has = self.istft.power(spectrum).pow(self.spec.power / 2) @ self.filters
-        ratio = (linear / has.clamp(min=self.spec.log_floor)) ** (1 / self.spec.power)
-        return ratio.clamp(1 / LARGEST_GAIN, LARGEST_GAIN) ** RELAXATION @ self.shares
+        return self.nearer(wave, mel, mask)
 
 
 class GraphHarmonic(HarmonicPlusNoise):
     """The decoder with a graph behind its excitation."""
 
     def __init__(self, decoder: HarmonicPlusNoise, graph: Graph) -> None:
-        super().__init__(decoder.spec, decoder.breath, decoder.rounds)
+        super().__init__(decoder.spec, decoder.excitation.breath, decoder.nearer.rounds)
         self.graph = graph
 
     @torch.no_grad()

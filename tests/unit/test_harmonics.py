@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from fm_audio.audio import AudioSpec
+from fm_audio.decoders.griffin_lim import GriffinLim
 from fm_audio.decoders.harmonic import HarmonicPlusNoise
 from fm_audio.harmonics import harmonic_comb, pitch_of_mel, voicing
 
@@ -64,12 +66,13 @@ def test_harmonics_plus_noise_sings_at_the_pitch_of_its_mel():
     assert wave.abs().max() / wave.square().mean().sqrt() > 4
 
 
-def test_every_round_brings_the_wave_nearer_to_its_mel():
+@pytest.mark.parametrize("decoder", [HarmonicPlusNoise, partial(GriffinLim, iterations=4)])
+def test_every_round_brings_the_wave_nearer_to_its_mel(decoder):
     mel = mel_of(buzz(np.linspace(150, 220, 36_000)))
     mask = torch.ones(1, len(mel), dtype=torch.bool)
 
     def distance(rounds: int) -> float:
-        again = SPEC.log_mel(HarmonicPlusNoise(SPEC, rounds=rounds).decode(mel[None], mask))[0]
+        again = SPEC.log_mel(decoder(SPEC, rounds=rounds).decode(mel[None], mask))[0]
         return float((again - mel)[4:-4].abs().mean())
 
     far, nearer, near = distance(0), distance(1), distance(4)
@@ -81,3 +84,11 @@ def test_one_frame_and_other_contracts_are_no_trouble():
         for n in (1, 2, 5):
             wave = HarmonicPlusNoise(spec).decode(torch.randn(1, n, spec.bands), torch.ones(1, n, dtype=torch.bool))
             assert wave.shape == (1, spec.samples_of_frames(n)) and torch.isfinite(wave).all()
+
+
+def test_griffin_lim_begins_with_the_phases_of_a_pitch():
+    """Pulses of a voice fall together in the wave it makes, with hardly a turn and after many."""
+    mel = mel_of(buzz(np.linspace(150, 220, 36_000)))
+    for turns in (0, 32):
+        wave = GriffinLim(SPEC, turns).decode(mel[None], torch.ones(1, len(mel), dtype=torch.bool))[0]
+        assert wave.abs().max() / wave.square().mean().sqrt() > 4

@@ -31,7 +31,7 @@ def test_griffin_lim_of_a_sine_recovers_its_pitch() -> None:
 def test_an_untrained_refinement_is_its_rough_decoder() -> None:
     x, mask = torch.randn(1, 9, 12), torch.ones(1, 9, dtype=torch.bool)
     rough = GriffinLim(SPEC, iterations=4)
-    made = Refined(SPEC, rough=rough).decode(x, mask)
+    made = Refined(SPEC, rough=rough, rounds=0).decode(x, mask)
     torch.testing.assert_close(made, rough.decode(x, mask), rtol=1e-3, atol=1e-5)
 
 

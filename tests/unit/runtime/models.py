@@ -57,7 +57,7 @@ NODES = {
         phone_width=4,
     ),
     "harmonic": HARMONIC,
-    "griffin_lim": node("decoders.griffin_lim.GriffinLim", spec=SPEC, iterations=1),
+    "griffin_lim": node("decoders.griffin_lim.GriffinLim", spec=SPEC, iterations=1, rounds=1),
     "vocos": node("decoders.vocos.Vocos", spec=SPEC, width=8, layers=1, hidden=8),
 }  # fmt: skip
 PARTS = {
@@ -69,7 +69,7 @@ PARTS = {
     "listening_reader": ("states", "phones"),
     "text_matcher": ("match",),
     "harmonic": ("vocoder",),
-    "griffin_lim": ("vocoder", "magnitude"),
+    "griffin_lim": ("vocoder", "round", "magnitude"),
     "vocos": ("vocoder",),
 }
 # Making a file of a network with attention takes some seconds; of these, one.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fm_audio.decoders.istft import ISTFT
+from fm_audio.runtime.decoding import floored
 from fm_audio.runtime.fourier import RealISTFT
 from fm_audio.runtime.part import parts_of
 from fm_audio.types import length_mask
@@ -39,17 +40,20 @@ def test_a_real_decoder_makes_the_same_wave(name: str) -> None:
     close(wave, decoder.decode(mel, mask))  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("iterations", [0, 1, 2])
-def test_griffin_lim_turn_by_turn_makes_the_same_wave(iterations: int) -> None:
+@pytest.mark.parametrize(("iterations", "rounds"), [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1)])
+def test_griffin_lim_turn_by_turn_makes_the_same_wave(iterations: int, rounds: int) -> None:
     decoder = made("griffin_lim")
-    decoder.iterations = iterations
-    turn, beginning = (part.module for part in parts_of(decoder))
-    mel, mask = parts_of(decoder)[1].drawn({"b": 3, "n": 40})
-    magnitude, spectrum = beginning(mel, mask)
+    decoder.iterations, decoder.nearer.rounds = iterations, rounds
+    turn, one_round, beginning = (part.module for part in parts_of(decoder))
+    mel, mask, excitation = parts_of(decoder)[2].drawn({"b": 3, "n": 40})
+    magnitude, spectrum = beginning(mel, mask, excitation)
     before = torch.zeros_like(spectrum)
     for _ in range(iterations):
         _, before, spectrum = turn(spectrum, before, magnitude, mask)
-    close(turn(spectrum, before, magnitude, mask)[0], decoder.decode(mel, mask))  # type: ignore[operator]
+    wave = turn(spectrum, before, magnitude, mask)[0]
+    for _ in range(rounds):
+        wave = one_round(wave, floored(mel, mask, decoder.spec), mask)
+    close(wave, decoder.decode(mel, mask))  # type: ignore[operator]
 
 
 def close(wave: Tensor, wanted: Tensor) -> None:
