@@ -15,21 +15,19 @@ Guidance is baked in: the teacher is followed with its weight, the student is as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.flow.guidance import Null
+from fm_audio.flow.guidance import Nulls
 from fm_audio.flow.path import point
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import uniforms
 from fm_audio.layers import jumping
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, masked_mean
 
-Nulls = Cond | Sequence[Null] | None  # what guidance leans away from, as in `FlowHead.sample`
 LEVELS = 6  # gaps of 1, 1/2, … 1/32
 QUIETEST = 0.5
 WEIGHT_FLOOR = 1e-2  # of the adaptive weight 1 / (error + floor), Geng et al. 2025

@@ -37,6 +37,10 @@ class Null:
     strength: float = 1.0
 
 
+Nulls = Cond | Sequence[Null] | None
+"""What guidance leans away from: one condition, several at their times, or `Cond.null`."""
+
+
 def drop_conditions(
     cond: Cond, b: int, probability: float, device: torch.device, generator: torch.Generator | None = None
 ) -> Cond:
@@ -67,7 +71,7 @@ class GuidedField:
         cond: Cond,
         sampling: Sampling,
         path: Path,
-        null: Cond | Sequence[Null] | None = None,
+        null: Nulls = None,
         velocity: ToFrames | None = None,
         estimate: ToFrames | None = None,
     ) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fm_audio.flow.coupling import Coupling, Independent
 from fm_audio.flow.distillation import Objective
-from fm_audio.flow.guidance import GuidedField, Null, drop_conditions
+from fm_audio.flow.guidance import GuidedField, Nulls, drop_conditions
 from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
 from fm_audio.flow.resting import RestingField
@@ -75,7 +75,7 @@ class FlowHead(nn.Module):
         generator: torch.Generator | None = None,
         x0_mean: Frames | None = None,
         scored: Mask | None = None,
-        null: Cond | Sequence[Null] | None = None,
+        null: Nulls = None,
     ) -> Tensor:
         """Flow matching loss of data x1 (b n d) where mask (b n) keeps: a scalar in float32.
 
@@ -162,7 +162,7 @@ class FlowHead(nn.Module):
         return run(h, t, token_mask, replace(cond, frames=None))
 
     def field(
-        self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Cond | Sequence[Null] | None = None
+        self, mask: Mask, cond: Cond, sampling: Sampling, port: str = "mel", null: Nulls = None
     ) -> GuidedField:
         """The guided velocity field (x (b n d), t (b,)) -> v, which counts forwards by item. null defaults to `cond.null()`."""
         if sampling.cache and self._runner is not None and self._runner.compiled:
@@ -184,7 +184,7 @@ class FlowHead(nn.Module):
         seeds: Sequence[int],
         port: str = "mel",
         x0_mean: Frames | None = None,
-        null: Cond | Sequence[Null] | None = None,
+        null: Nulls = None,
         begin: Frames | None = None,
         since: float = 0.0,
     ) -> Frames:

@@ -6,13 +6,13 @@ text, and plans how to sample: the condition, the sampling, and what it leans aw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from fm_audio.flow.guidance import Null
+from fm_audio.flow.guidance import Null, Nulls
 from fm_audio.flow.sampling import Sampling
 from fm_audio.types import Cond, FmAudioError
 from fm_audio.zipformer import sinusoids
@@ -26,7 +26,7 @@ class Plan:
 
     cond: Cond
     sampling: Sampling
-    null: Cond | Sequence[Null] | None = None
+    null: Nulls = None
 
 
 @runtime_checkable

@@ -26,7 +26,7 @@ from fm_audio.encoders.filler_text import FILLS, FillerText
 from fm_audio.encoders.length import Length, LengthPredictor
 from fm_audio.encoders.timed_text import TimedText
 from fm_audio.encoders.voice import VoiceVector
-from fm_audio.flow.guidance import Null
+from fm_audio.flow.guidance import Nulls
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
@@ -150,7 +150,7 @@ class InfillTTS(nn.Module):
 
     def _null_of_teacher(
         self, batch: SpeechBatch, visible: Frames, text: Float[Tensor, "b n e"], voice: Float[Tensor, "b g"] | None
-    ) -> Cond | Sequence[Null] | None:
+    ) -> Nulls:
         """In distillation, what the guidance of a teacher leans away from, the same as in sampling. Raises FmAudioError for one
         that is told its guidance."""
         if self.head.objective is None or self.head.objective.guidance == 1.0:
