@@ -17,8 +17,9 @@ from fm_audio.types import FmAudioError
 lightning = pytest.importorskip("lightning", reason="the train extra is not installed")
 
 from fm_audio.data.waves import EpochSampler, RandomCrops, WaveBank, WaveDataModule, audio_paths  # noqa: E402
+from fm_audio.decoders.mel_distance import MultiScaleMelLoss  # noqa: E402
 from fm_audio.training.discriminators import Discriminators  # noqa: E402
-from fm_audio.training.vocoder import MultiScaleMelLoss, VocoderModule, half_cosine, unit_gradient  # noqa: E402
+from fm_audio.training.vocoder import VocoderModule, half_cosine, unit_gradient  # noqa: E402
 
 SPEC = AudioSpec(sample_rate=8000, n_fft=128, hop_samples=32, window_samples=128, bands=20, mean=-3.0, std=2.0)
 
