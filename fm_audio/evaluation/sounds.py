@@ -6,7 +6,8 @@
 --held-out: others, whose captions and lengths are asked of the model and whose sounds are what it is compared with. Beside the
 figures stand those of the held-out clips themselves, and chance; where few are right, rank tells more: the share of the other
 kinds that a sound is less likely to be of than the one that was asked for (a guess: 50 %). With --bank the model is shown clips
-that are found for each caption, never the held-out clip itself; --rare asks for kinds that were seldom trained on alone.
+that are found for each caption, never the held-out clip itself; --rare asks for kinds that were seldom trained on alone. --clap
+tells beside it how well a sound fits its caption by a model of transformers (`evaluation.clap`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.cuts import load_cuts, wave_of_cut
 from fm_audio.data.sound_bank import SoundBank
 from fm_audio.data.sound_features import SPEC
+from fm_audio.evaluation.clap import ClapJudge
 from fm_audio.evaluation.metrics import Interval, mean_interval, proportion_interval
 from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.report import save_json
@@ -50,7 +52,8 @@ class Clip:
 @dataclass(frozen=True)
 class Row:
     """One way to sample, with so many clips of a bank shown. accuracy: of the kinds that were asked for; rank: of those among
-    all kinds, ranks: by clip; distance: Fréchet's, to the held-out clips; diversity: mean distance of sounds of one prompt."""
+    all kinds, ranks: by clip; distance: Fréchet's, to the held-out clips; diversity: mean distance of sounds of one prompt;
+    clap: the cosine of sound and caption, where a model was given."""
 
     steps: int
     guidance: float
@@ -60,6 +63,7 @@ class Row:
     ranks: tuple[float, ...]
     distance: float
     diversity: float
+    clap: Interval | None = None
 
     def above(self, other: Row) -> Interval:
         """How much higher the ranks are than another row's, clip by clip."""
@@ -100,10 +104,13 @@ class Asker:
         return self.maker.make([clip.caption] * count, clip.sound.seconds, seed, sampling=self.sampling, found=found)
 
 
-def measure(ask: Asker, judge: SoundJudge, clips: Sequence[Clip], seed: int = 0, varied: bool = True) -> Row:
+def measure(
+    ask: Asker, judge: SoundJudge, clips: Sequence[Clip], seed: int = 0, varied: bool = True, clap: ClapJudge | None = None
+) -> Row:
     """`varied`: measure diversity too, which asks more often (nan otherwise)."""
     real = judge.embed([clip.sound for clip in clips])
-    made = judge.embed([ask(clip, seed + i)[0] for i, clip in enumerate(clips)])
+    answers = [ask(clip, seed + i)[0] for i, clip in enumerate(clips)]
+    made, fit = judge.embed(answers), fitting(clap, clips, answers)
     hits = sum(kind == clip.kind for kind, clip in zip(judge.kinds_of(made), clips, strict=True))
     ranks = judge.ranks_of(made, [clip.kind for clip in clips]).tolist()
     prompts = [clips[k * len(clips) // OF_PROMPTS] for k in range(min(OF_PROMPTS, len(clips)))] if varied else []
@@ -111,7 +118,12 @@ def measure(ask: Asker, judge: SoundJudge, clips: Sequence[Clip], seed: int = 0,
     diversity = float(np.mean(spreads)) if spreads else float("nan")
     accuracy, rank = proportion_interval(hits, len(clips)), mean_interval(ranks)
     of = ask.sampling
-    return Row(of.steps, of.guidance, ask.shown, accuracy, rank, tuple(ranks), frechet(made, real), diversity)
+    return Row(of.steps, of.guidance, ask.shown, accuracy, rank, tuple(ranks), frechet(made, real), diversity, fit)
+
+
+def fitting(clap: ClapJudge | None, clips: Sequence[Clip], sounds: Sequence[Audio]) -> Interval | None:
+    """How well sounds fit the captions of these clips, where a model can say."""
+    return None if clap is None else mean_interval(clap.scores(sounds, [clip.caption for clip in clips]))
 
 
 def of_real(judge: SoundJudge, clips: Sequence[Clip]) -> tuple[Interval, float, float]:
@@ -148,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rare", type=int, metavar="N", help=rare)
     parser.add_argument("--picture", type=Path, metavar="FILE", help=f"mels of {DRAWN} clips and of what is made for them, PNG")
     parser.add_argument("--no-diversity", action="store_true", help="spare the time that asking again and again takes")
+    parser.add_argument("--clap", metavar="MODEL", help="a CLAP of transformers, a name on the hub or a folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything here")
@@ -163,25 +176,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         strange = sorted({clip.kind for clip in clips} - set(judge.kinds))
         if strange:
             raise FmAudioError(f"{given.held_out}: kinds {', '.join(strange[:5])} are not among the judge's clips")
-        real, copied = of_real(judge, clips), of_copies(judge, clips, [maker.copy(clip.sound) for clip in clips])
+        clap, copies = None if given.clap is None else ClapJudge(given.clap), [maker.copy(clip.sound) for clip in clips]
+        real, copied = of_real(judge, clips), of_copies(judge, clips, copies)
+        fits = [fitting(clap, clips, sounds) for sounds in ([clip.sound for clip in clips], copies)]
         rows = []
         for shown, guidance, steps in product(counts, given.guidance, given.steps):
             ask = Asker(maker, maker.sampling.changed(steps=steps, guidance=guidance), bank, shown)
-            rows.append(measure(ask, judge, clips, given.seed, not given.no_diversity))
+            rows.append(measure(ask, judge, clips, given.seed, not given.no_diversity, clap))
         if given.picture:
             _draw(given.picture, clips, Asker(maker, maker.sampling, bank, counts[-1]), given.seed)
         if given.json:
-            save_json(given.json, _report(given, judge, real, copied, rows))
+            save_json(given.json, _report(given, judge, real, copied, fits, rows))
     except FmAudioError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
     print(f"{given.model}: {len(clips)} captions of {len(judge.kinds)} kinds; chance {100 / len(judge.kinds):.1f} %")
-    print("steps  guidance  shown   kind right %            Fréchet   diversity   rank %")
-    print(f"real clips                {_percent(real[0])}   {real[1]:7.2f}   {real[2]:9.2f}")
-    print(f"copied by the vocoder     {_percent(copied[0])}   {copied[1]:7.2f}")
+    fit = "" if given.clap is None else "                 CLAP"
+    print(f"steps  guidance  shown   kind right %            Fréchet   diversity   rank %{fit}")
+    print(f"real clips                {_percent(real[0])}   {real[1]:7.2f}   {real[2]:9.2f}{_cosine(fits[0], 25)}")
+    print(f"copied by the vocoder     {_percent(copied[0])}   {copied[1]:7.2f}{_cosine(fits[1], 37)}")
     for row in rows:
         way = f"{row.steps:5}  {row.guidance:8g}  {row.shown:5}"
-        print(f"{way}   {_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}   {_percent(row.rank)}")
+        shares = f"{_percent(row.accuracy)}   {row.distance:7.2f}   {row.diversity:9.2f}   {_percent(row.rank)}"
+        print(f"{way}   {shares}{_cosine(row.clap)}")
     for row, without in _with_and_without(rows):
         how = f"{row.steps} steps, guidance {row.guidance:g}: with {row.shown} clips shown the rank is"
         print(f"{how} {_percent(row.above(without), '+')} higher, in pairs")
@@ -207,10 +224,13 @@ def _rare(given: argparse.Namespace) -> set[str] | None:
     return {kind for kind, count in kinds_in(given.trained_on).items() if count <= given.rare}
 
 
-def _report(given: argparse.Namespace, judge: SoundJudge, real: Any, copied: Any, rows: Sequence[Row]) -> dict[str, Any]:
-    held = {"accuracy": asdict(real[0]), "distance_of_halves": real[1], "diversity": real[2]}
+def _report(
+    given: argparse.Namespace, judge: SoundJudge, real: Any, copied: Any, fits: Sequence[Interval | None], rows: Sequence[Row]
+) -> dict[str, Any]:
+    of_held, of_copied = (None if fit is None else asdict(fit) for fit in fits)
+    held = {"accuracy": asdict(real[0]), "distance_of_halves": real[1], "diversity": real[2], "clap": of_held}
     asked_for = {"model": str(given.model), "seed": given.seed, "kinds": judge.kinds, "chance": 1 / len(judge.kinds)}
-    through = {"accuracy": asdict(copied[0]), "distance": copied[1]}
+    through = {"accuracy": asdict(copied[0]), "distance": copied[1], "clap": of_copied}
     ways = _with_and_without(rows)
     higher = [{"steps": r.steps, "guidance": r.guidance, "shown": r.shown, **asdict(r.above(without))} for r, without in ways]
     told = {"rows": [asdict(row) for row in rows], "rank_above_none_shown": higher}
@@ -225,6 +245,10 @@ def _with_and_without(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
 
 def _percent(i: Interval, sign: str = "") -> str:
     return f"{100 * i.value:{sign}5.1f} [{100 * i.low:{sign}5.1f}, {100 * i.high:{sign}5.1f}]"
+
+
+def _cosine(i: Interval | None, before: int = 3) -> str:
+    return "" if i is None else f"{'':{before}}{i.value:6.3f} [{i.low:6.3f}, {i.high:6.3f}]"
 
 
 if __name__ == "__main__":

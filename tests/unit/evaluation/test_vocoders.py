@@ -72,3 +72,13 @@ def test_clips_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.Captu
     one = {"class_path": "fm_audio.decoders.harmonic.HarmonicPlusNoise", "init_args": {"spec": {"sample_rate": 16_000}}}
     assert vocoders.main([PLAIN, json.dumps(one), "--held-out", str(tmp_path / "held/cuts.jsonl.gz")]) == 2
     assert "of one rate" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_listeners_scores_stand_beside_the_distances(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("speechmos", reason="DNSMOS is not installed")
+    held, report = corpus(tmp_path / "held", 1, 2), tmp_path / "out.json"
+    assert vocoders.main([PLAIN, "--held-out", held, "--limit", "2", "--dnsmos", "--json", str(report)]) == 0
+    [row] = json.loads(report.read_text())["vocoders"]
+    assert 1 <= row["dnsmos"] <= 5 and row["kind_right"] is None
+    assert f"DNSMOS {row['dnsmos']:.2f}" in capsys.readouterr().out
