@@ -30,13 +30,13 @@ from torch import nn
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.checkpoint import instantiate, load_model
 from fm_audio.data.cuts import load_cuts, wave_of_cut
-from fm_audio.decoders.mel_distance import MultiScaleMelLoss
 from fm_audio.evaluation.metrics import Interval, mean_interval, real_time_factor
 from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.sound_judge import SoundJudge, fit_judge
 from fm_audio.evaluation.sounds import MIXED, Clip, clips_of, of_copies
+from fm_audio.mel_distance import MultiScaleMelLoss
 from fm_audio.types import FmAudioError
 
 SPEC = {"mean": -1.7, "std": 2.6}  # of a decoder without weights that is given none: that of the recipes

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from fm_audio.audio import Audio, AudioSpec
 from fm_audio.data.waves import margin_frames
-from fm_audio.decoders.mel_distance import MultiScaleMelLoss
+from fm_audio.mel_distance import MultiScaleMelLoss
 from fm_audio.training.discriminators import Judgement
 from fm_audio.types import Frames, Wave, length_mask
 

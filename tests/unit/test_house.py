@@ -18,7 +18,7 @@ FLOORS = [
     {"types", "rows"},
     {"audio", "layers", "lora", "checkpoint", "folders", "tokens", "recall"},
     {"hub", "extras"},
-    {"bandwidth", "harmonics", "zipformer", "codecs", "whispers"},
+    {"bandwidth", "harmonics", "mel_distance", "zipformer", "codecs", "whispers"},
     {"flow", "data", "backbones", "encoders", "decoders"},
     {"tasks"},
     {"runtime"},

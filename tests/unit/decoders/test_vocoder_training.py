@@ -17,7 +17,7 @@ from fm_audio.types import FmAudioError
 lightning = pytest.importorskip("lightning", reason="the train extra is not installed")
 
 from fm_audio.data.waves import EpochSampler, RandomCrops, WaveBank, WaveDataModule, audio_paths  # noqa: E402
-from fm_audio.decoders.mel_distance import MultiScaleMelLoss  # noqa: E402
+from fm_audio.mel_distance import MultiScaleMelLoss  # noqa: E402
 from fm_audio.training.discriminators import Discriminators  # noqa: E402
 from fm_audio.training.vocoder import VocoderModule, half_cosine, unit_gradient  # noqa: E402
 
