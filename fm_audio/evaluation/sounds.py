@@ -76,15 +76,22 @@ def kinds_in(paths: Sequence[str]) -> Counter[str]:
     return Counter(c.supervisions[0].speaker for c in cuts if c.supervisions and c.supervisions[0].speaker)
 
 
-def clips_of(path: str, limit: int | None = None, only: Collection[str] | None = None) -> list[Clip]:
+def clips_of(
+    path: str, limit: int | None = None, only: Collection[str] | None = None, rate: int = SPEC.sample_rate
+) -> list[Clip]:
     """Clips of one kind each, spread over the manifest; `only` of these kinds."""
     cuts = [c for c in load_cuts(path) if c.supervisions and c.supervisions[0].speaker not in (None, MIXED)]
     cuts = [c for c in cuts if only is None or c.supervisions[0].speaker in only]
     if not cuts:
         raise FmAudioError(f"{path}: holds no clip of a single kind that is asked for; the speaker of a cut names it")
-    picked = cuts if limit is None else [cuts[k * len(cuts) // limit] for k in range(min(limit, len(cuts)))]
-    rate = SPEC.sample_rate
+    picked = cuts if limit is None else spread_over(cuts, limit)
     return [Clip(c.supervisions[0].text, c.supervisions[0].speaker, Audio(wave_of_cut(c, rate), rate)) for c in picked]
+
+
+def spread_over(cuts: Sequence[Any], limit: int) -> list[Any]:
+    """At most `limit` of them, from all over."""
+    count = min(limit, len(cuts))
+    return [cuts[k * len(cuts) // count] for k in range(count)]
 
 
 @dataclass(frozen=True)

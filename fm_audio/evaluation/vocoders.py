@@ -35,7 +35,7 @@ from fm_audio.evaluation.pictures import draw_mels
 from fm_audio.evaluation.quality import QualityJudge
 from fm_audio.evaluation.report import save_json
 from fm_audio.evaluation.sound_judge import SoundJudge, fit_judge
-from fm_audio.evaluation.sounds import MIXED, Clip, clips_of, of_copies
+from fm_audio.evaluation.sounds import Clip, clips_of, of_copies, spread_over
 from fm_audio.mel_distance import MultiScaleMelLoss
 from fm_audio.types import FmAudioError
 
@@ -120,15 +120,15 @@ def measure(
 
 def held_out(paths: Sequence[str], limit: int, sample_rate: int, of_kinds: bool) -> list[Clip]:
     """At most `limit` clips of each manifest, spread over it: those of one kind for the judge, or any."""
+    if of_kinds:
+        return [clip for path in paths for clip in clips_of(path, limit, rate=sample_rate)]
     clips: list[Clip] = []
     for path in paths:
-        cuts = [c for c in load_cuts(path) if not of_kinds or c.supervisions and c.supervisions[0].speaker not in (None, MIXED)]
-        if not cuts:
-            raise FmAudioError(f"{path}: holds no clip{' of a single kind; the speaker of a cut names it' if of_kinds else ''}")
-        for cut in (cuts[k * len(cuts) // limit] for k in range(limit)) if len(cuts) > limit else cuts:
-            said = cut.supervisions[0] if cut.supervisions else None
-            sound = Audio(wave_of_cut(cut, sample_rate), sample_rate)
-            clips.append(Clip(said.text if said else cut.id, (said.speaker if said else None) or "", sound))
+        for cut in spread_over(list(load_cuts(path)), limit):
+            said = cut.supervisions[0].text if cut.supervisions else None
+            clips.append(Clip(said or cut.id, "", Audio(wave_of_cut(cut, sample_rate), sample_rate)))
+    if not clips:
+        raise FmAudioError(f"{', '.join(paths)}: no clips are there")
     return clips
 
 
