@@ -8,7 +8,6 @@ only what a stack changed travels back to the full rate, so that fine detail pas
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fm_audio.backbones.rates import coarser, pad_to_multiple
-from fm_audio.layers import Block, Modulation, TimeEmbedding, modulate
+from fm_audio.layers import Block, Modulation, TimeEmbedding, modulate, needed
 from fm_audio.recall import in_turn
 from fm_audio.types import Cond, Frames, Mask, Times
 
@@ -64,15 +63,15 @@ class Stack(nn.Module):
         self.spread = Spread(width, rate) if rate > 1 else None
         self.bypass = nn.Parameter(torch.ones(width))
 
-    def forward(self, h: Frames, c: Tensor, mask: Mask, cond: Cond) -> Frames:
-        """h's length must divide by the rate."""
-        low_mask = coarser(mask, self.rate)
-        low = h if self.pool is None else self.pool(h, mask)
+    def forward(self, h: Frames, c: Tensor, mask: Mask, whole: bool, cond: Cond) -> Frames:
+        """`whole`: the mask keeps everything."""
+        long, kept = pad_to_multiple(h, mask, self.rate)
+        low, seen = long if self.pool is None else self.pool(long, kept), None if whole else coarser(kept, self.rate)
         x = low
         for block in self.blocks:
-            x = block(x, c, low_mask, cond.tokens, cond.tokens_mask)
-        change = x - low
-        return h + self.bypass * (change if self.spread is None else self.spread(change))
+            x = block(x, c, seen, cond.tokens, cond.tokens_mask)
+        change = x - low if self.spread is None else self.spread(x - low)
+        return h + self.bypass * change[:, : h.shape[1]]
 
 
 class MultiRate(nn.Module):
@@ -95,7 +94,6 @@ class MultiRate(nn.Module):
     ):
         super().__init__()
         self.width = width
-        self.multiple = math.lcm(*rates)
         self.time = TimeEmbedding(width)
         self.vector = nn.Linear(vector_width, width) if vector_width else None
 
@@ -108,11 +106,10 @@ class MultiRate(nn.Module):
         self.last = Modulation(width, width, 2)
 
     def forward(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames:
-        n = h.shape[1]
         c = self.time(t)
         if self.vector is not None:
             c = c + self.vector(cond.vector)
-        h, mask = pad_to_multiple(h, mask, self.multiple)
-        h = in_turn(self.stacks, h, mask, lambda stack, h, i: stack(h, c[i], mask[i], cond.rows(i)))
+        h, whole = h.masked_fill(~mask[..., None], 0.0), needed(mask) is None
+        h = in_turn(self.stacks, h, mask, lambda stack, h, i: stack(h, c[i], mask[i], whole, cond.rows(i)))
         shift, scale = self.last(c)
-        return modulate(h[:, :n], shift, scale)
+        return modulate(h, shift, scale)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.backbones.rates import coarser, pad_to_multiple
-from fm_audio.layers import Block, MaskedConv, Modulation, TimeEmbedding, modulate
+from fm_audio.layers import Block, MaskedConv, Modulation, TimeEmbedding, modulate, needed
 from fm_audio.types import Cond, Frames, Mask, Times
 
 
@@ -31,7 +31,7 @@ class Residual(nn.Module):
         self.second = MaskedConv(width, kernel)
         self.modulation = Modulation(cond_width, width, 3)
 
-    def forward(self, x: Frames, c: Tensor, mask: Mask) -> Frames:
+    def forward(self, x: Frames, c: Tensor, mask: Mask | None) -> Frames:
         shift, scale, gate = self.modulation(c)
         y = self.first(F.silu(modulate(x, shift, scale)), mask)
         return x + gate * self.second(F.silu(self.norm(y)), mask)
@@ -45,7 +45,7 @@ class Stage(nn.Module):
         self.residual = Residual(width, cond_width, kernel)
         self.block = Block(width, heads, cond_width, feedforward, context_width=tokens_width or None)
 
-    def forward(self, x: Frames, c: Tensor, mask: Mask, cond: Cond) -> Frames:
+    def forward(self, x: Frames, c: Tensor, mask: Mask | None, cond: Cond) -> Frames:
         return self.block(self.residual(x, c, mask), c, mask, cond.tokens, cond.tokens_mask)
 
 
@@ -116,16 +116,17 @@ class UNet(nn.Module):
         if self.vector is not None:
             c = c + self.vector(cond.vector)
         h, mask = pad_to_multiple(h, mask, self.stride)
+        whole = needed(mask) is None
         passed = []
         for stage, shrink in zip(self.down, self.shrink, strict=True):
-            h = stage(h, c, mask, cond)
+            h = stage(h, c, None if whole else mask, cond)
             passed.append((h, mask))
             h, mask = shrink(h, mask), coarser(mask, 2)
         for stage in self.middle:
-            h = stage(h, c, mask, cond)
+            h = stage(h, c, None if whole else mask, cond)
         for grow, merge, stage in zip(reversed(self.grow), reversed(self.merge), reversed(self.up), strict=True):
             h = grow(h, mask)
             before, mask = passed.pop()
-            h = stage(merge(torch.cat([h, before], -1)), c, mask, cond)
+            h = stage(merge(torch.cat([h, before], -1)), c, None if whole else mask, cond)
         shift, scale = self.last(c)
         return modulate(h[:, :n], shift, scale)

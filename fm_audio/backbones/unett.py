@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.layers import Attention, FeedForward, MaskedConv, TimeEmbedding
+from fm_audio.layers import Attention, FeedForward, MaskedConv, TimeEmbedding, needed
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, Times
 
 EPSILON = 1e-12  # theirs divides by the length of a vector, whatever it is, unless it is zero
@@ -46,18 +46,18 @@ class UNetT(nn.Module):
         self.norm = nn.RMSNorm(width, eps=EPSILON)
 
     def forward(self, h: Frames, t: Times, mask: Mask, cond: Cond) -> Frames:
-        h = h.masked_fill(~mask[..., None], 0.0)
+        h, seen = h.masked_fill(~mask[..., None], 0.0), needed(mask)
         p = h
         for conv in self.position:
-            p = F.mish(conv(p, mask))
+            p = F.mish(conv(p, seen))
         x = torch.cat([self.time(t)[:, None].to(h.dtype), h + p], 1)  # b 1+n d
-        mask = F.pad(mask, (1, 0), value=True)
+        seen = None if seen is None else F.pad(seen, (1, 0), value=True)
         kept: list[Tensor] = []
         for layer in self.first:
             kept.append(x)
-            x = layer(x, mask)
+            x = layer(x, seen)
         for merge, layer in zip(self.merge, self.second, strict=True):
-            x = layer(merge(torch.cat([x, kept.pop()], -1)), mask)
+            x = layer(merge(torch.cat([x, kept.pop()], -1)), seen)
         return self.norm(x)[:, 1:]
 
 
@@ -71,7 +71,7 @@ class Layer(nn.Module):
         self.feedforward_norm = nn.RMSNorm(width, eps=EPSILON)
         self.feedforward = FeedForward(width, int(feedforward * width))
 
-    def forward(self, x: Frames, mask: Mask) -> Frames:
+    def forward(self, x: Frames, mask: Mask | None) -> Frames:
         y = self.attention_norm(x)
         x = x + self.attention(y, y, mask)
         return x + self.feedforward(self.feedforward_norm(x), mask)

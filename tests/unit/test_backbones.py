@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.multi_rate import MultiRate, Pool
 from fm_audio.backbones.rates import coarser
 from fm_audio.backbones.unet import Grow, Shrink, UNet
+from fm_audio.backbones.unett import UNetT
 from fm_audio.types import Cond, length_mask
 
 WIDTH, TOKENS, VECTOR = 32, 12, 8
@@ -115,6 +117,32 @@ def test_one_batch_is_learned_and_every_parameter_moves(case: Case) -> None:
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
     assert [name for name, p in case.net.named_parameters() if torch.equal(p, start[name])] == []
+
+
+def unett(tokens_width: int, vector_width: int) -> nn.Module:
+    return UNetT(WIDTH, 2, 2, position_kernel=7, position_groups=4)
+
+
+@pytest.mark.parametrize("build", [dit, unet, multi_rate, unett])
+@pytest.mark.parametrize("n", [max(LENGTHS), 24])
+def test_attention_stays_fused(build: Callable[[int, int], nn.Module], n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padded or not; and where nothing is padded it has no mask, which Flash on an accelerator would not take."""
+    masks: list[Tensor | None] = []
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        masks.append(mask)
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # fails where it is not to be had
+            return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    monkeypatch.setattr("fm_audio.layers.attend", attend)
+    net, h, t = shaken(build(0, 0)).eval(), torch.randn(2, n, WIDTH), torch.rand(2)
+    lengths = torch.tensor([n, 5])
+    padded = net(h, t, length_mask(lengths), Cond())
+    assert masks and all(m is not None and m.numel() == 2 * m.shape[-1] for m in masks)
+    masks.clear()
+    whole = net(h, t, length_mask(torch.tensor([n, n])), Cond())
+    torch.testing.assert_close(whole[0], padded[0], atol=1e-4, rtol=1e-4)
+    assert masks and (all(m is None for m in masks) or (build is unet and n % 4))
 
 
 def test_residual_blocks_start_as_the_identity() -> None:
