@@ -30,7 +30,6 @@ from fm_audio.types import Cond, FmAudioError, Frames, Mask, masked_mean
 
 LEVELS = 6  # gaps of 1, 1/2, … 1/32
 QUIETEST = 0.5
-WEIGHT_FLOOR = 1e-2  # of the adaptive weight 1 / (error + floor), Geng et al. 2025
 
 
 @runtime_checkable
@@ -72,7 +71,11 @@ class Taught:
 
 
 class FlowMap(Taught):
-    """Mean velocities over every gap. `diagonal`: the share of items at gap 0, which the teacher itself teaches."""
+    """Mean velocities over every gap. `diagonal`: the share of items at gap 0, which the teacher itself teaches.
+
+    Errors are not divided by their own size, as MeanFlow's are (Geng et al. 2025): items between two guesses of the student,
+    which agree with each other soon, then weigh the most and what the teacher teaches the least where it is missed most, and the
+    student drifts off."""
 
     def __init__(self, teacher: nn.Module, guidance: float = 1.0, diagonal: float = 0.5) -> None:
         super().__init__(teacher, guidance)
@@ -90,7 +93,7 @@ class FlowMap(Taught):
         gap = torch.where(still, 0.0, 2.0**-level)
         s = uniforms(b, False, generator, device).float() * (1.0 - gap)
         x = point(head.path, x0, x1, s)
-        tokens = _of_tokens(head, port)
+        tokens = of_tokens(head, port)
         with torch.no_grad():
             field = self.field(mask, cond, null, port, x)
             v = field(x, s)
@@ -111,7 +114,7 @@ class FlowMap(Taught):
         asked, u = _asked(head, x, s, gap, mask, cond, port)
         if tokens:
             return masked_mean(F.kl_div(asked.log_softmax(-1), target, reduction="none").sum(-1), scored)
-        return _weighted((u - target).square(), scored)
+        return masked_mean((u - target).square(), scored)
 
 
 class Steps(Taught):
@@ -127,7 +130,7 @@ class Steps(Taught):
         self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
-        if _of_tokens(head, port):
+        if of_tokens(head, port):
             raise FmAudioError("Steps: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
         s, drawn = (uniforms(len(x1), False, generator, x1.device).float() for _ in range(2))
         gap = (self.longest * drawn).minimum(1 - s)
@@ -176,7 +179,7 @@ class Ways(Taught):
         self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
-        if _of_tokens(head, port):
+        if of_tokens(head, port):
             raise FmAudioError("Ways: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
         sampling = Sampling(self.steps, solver="midpoint", guidance=self.guidance)
         with torch.no_grad():
@@ -202,7 +205,7 @@ class Ways(Taught):
         return (begun * (self.steps + 1 - length)).long(), length
 
 
-def _of_tokens(head: Any, port: str) -> bool:
+def of_tokens(head: Any, port: str) -> bool:
     """Whether the port reads logits, whose probabilities are what is joined."""
     return getattr(head.ports[port], "prediction", "") == "logits"
 
@@ -212,9 +215,3 @@ def _asked(head: Any, x: Frames, s: Tensor, gap: Tensor, mask: Mask, cond: Cond,
     with jumping(gap):
         prediction = head.predict(x, s, mask, cond, port)
     return prediction, head._to_velocity(prediction, x, s, mask, port)
-
-
-def _weighted(error: Tensor, mask: Mask) -> Tensor:
-    """Mean over items of error / (its own size + floor): large gaps and small ones learn alike."""
-    each = torch.stack([masked_mean(e[None], m[None]) for e, m in zip(error, mask, strict=True)])
-    return (each / (each.detach() + WEIGHT_FLOOR)).mean()

@@ -13,11 +13,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fm_audio.flow.path import Path, angular, velocity, velocity_from_angular, velocity_from_data, velocity_from_noise
+from fm_audio.flow.path import (
+    Path,
+    angular,
+    data_from_velocity,
+    velocity,
+    velocity_from_angular,
+    velocity_from_data,
+    velocity_from_noise,
+)
 from fm_audio.types import FmAudioError, Frames, Mask, Times, masked_mean
 
 PREDICTIONS = ("velocity", "angular", "data", "noise")
 T_FIRST = 0.02  # no earlier does predicted noise say where data lie
+FURTHEST = 3.0  # and nowhere does it say that data of variance 1 lie further out
 
 CondFrames = Float[Tensor, "b n c"]
 Tokens = Float[Tensor, "b m width"]
@@ -57,7 +66,8 @@ class MelPort(nn.Module):
     basics"): the sampler looks no later than that, and the loss, |x1 error|^2 (w / sigma)^2, which is the velocity's squared
     error exactly, keeps the weight of 0.95 after it. Prediction and target are weighted alike, so the optimum stays the mean
     of the data. With "noise" it gives x0 with squared error (Ho et al. 2020, equation 14), as diffusion models do; v then divides
-    by alpha(t), which vanishes at the noise, so that t is held at or above `T_FIRST` there. With "angular" it gives u
+    by alpha(t), which vanishes at the noise, so that t is held at or above `T_FIRST` there and the data that it means within
+    `FURTHEST` of 0, as diffusion systems clip it (pictures in Ho et al.'s code to [-1, 1]). With "angular" it gives u
     (`path.angular`) with squared error: of a straight path, where the velocity tells of x_t, a last layer then need not copy x_t;
     on a variance-preserving path it is the velocity over pi / 2.
 
@@ -104,7 +114,9 @@ class MelPort(nn.Module):
         if self.prediction == "angular":
             return velocity_from_angular(path, prediction, x_t, t)
         if self.prediction == "noise":
-            return velocity_from_noise(path, prediction, x_t, t.clamp(min=T_FIRST))
+            t = t.clamp(min=T_FIRST)
+            data = data_from_velocity(path, velocity_from_noise(path, prediction, x_t, t), x_t, t)
+            return velocity(path, prediction, data.clamp(-FURTHEST, FURTHEST), t)
         return velocity_from_data(path, prediction, x_t, t.clamp(max=self.t_last))
 
     def velocity(self, prediction: Frames, x_t: Frames, t: Times, path: Path) -> Frames:

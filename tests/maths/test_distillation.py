@@ -67,6 +67,26 @@ def test_a_flow_map_goes_in_one_step_and_in_many() -> None:
     assert off(head, ONE) < 0.5 * euler and off(head, Sampling(steps=4)) < 0.1 and off(head, MANY) < 0.1
 
 
+def test_a_flow_map_minds_its_teacher_the_more_the_further_it_is_off() -> None:
+    """A student that says nothing agrees with itself over every gap; what it misses of its teacher must not count less for it."""
+
+    class Loud(Exact):
+        def __init__(self, times: float) -> None:
+            super().__init__()
+            self.times = times
+
+        def field(self, *args: Any) -> Any:
+            exact = super().field(*args)
+            return lambda x, t: self.times * exact(x, t)
+
+    x1, head = 1.5 + 0.2 * torch.randn(32, 3, 2), student(True)
+    losses = []
+    for times in (1.0, 10.0):
+        head.objective = FlowMap(Loud(times))  # type: ignore[arg-type]
+        losses.append(float(head.loss(x1, MASK, Cond(), generator=torch.Generator().manual_seed(0)).detach()))
+    assert losses[1] == pytest.approx(100 * losses[0], rel=1e-4)
+
+
 @pytest.mark.slow
 def test_ways_of_the_teacher_are_gone_in_one_step_and_in_a_few() -> None:
     head = taught(Ways(Exact()), True)  # type: ignore[arg-type]

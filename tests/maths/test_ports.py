@@ -15,8 +15,9 @@ from fm_audio.flow.path import (
     point,
     velocity,
     velocity_from_angular,
+    velocity_from_noise,
 )
-from fm_audio.flow.ports import MelPort
+from fm_audio.flow.ports import FURTHEST, MelPort
 from fm_audio.types import FmAudioError, length_mask
 
 PATHS = [LinearPath(), LinearPath(0.1), VariancePreservingPath()]
@@ -92,12 +93,27 @@ def test_the_data_loss_stays_bounded_at_the_end() -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_noise_prediction_reads_as_the_velocity_that_comes_from_there(path: Path) -> None:
-    port, h, x, t = _port(1, "noise"), torch.randn(3, 4, 16), torch.randn(3, 4, 5), torch.tensor([0.05, 0.5, 1.0])
+    port, h, t = _port(1, "noise"), torch.randn(3, 4, 16), torch.tensor([0.05, 0.5, 1.0])
+    found, data, mask = port.out(h), torch.randn(3, 4, 5).clamp(-FURTHEST, FURTHEST), torch.ones(3, 4, dtype=torch.bool)
+    x = point(path, found, data, t)
     v = port.read(h, x, t, path)
-    torch.testing.assert_close(noise_from_velocity(path, v, x, t), port.out(h), rtol=1e-3, atol=1e-3)
-    x0, mask = torch.randn(3, 4, 5), torch.ones(3, 4, dtype=torch.bool)
-    torch.testing.assert_close(port.loss(h, x0, x, t, path, mask), (port.out(h) - x0).square().mean())
-    assert torch.isfinite(port.read(h, x, torch.zeros(3), path)).all(), "where there is noise alone too"
+    torch.testing.assert_close(v, velocity(path, found, data, t), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(noise_from_velocity(path, v, x, t), found, rtol=1e-3, atol=1e-3)
+    x0 = torch.randn(3, 4, 5)
+    torch.testing.assert_close(port.loss(h, x0, x, t, path, mask), (found - x0).square().mean())
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_predicted_noise_means_no_data_that_cannot_be(path: Path) -> None:
+    """Where there is hardly anything but noise, an error of it is divided by next to nothing."""
+    port, h, t = _port(1, "noise"), torch.randn(3, 4, 16), torch.full((3,), 0.02)
+    found, error = port.out(h), 0.5 * torch.randn(3, 4, 5)
+    x = found + error
+    meant = data_from_velocity(path, velocity_from_noise(path, found, x, t), x, t)
+    assert meant.abs().max() > 5 * FURTHEST
+    for at in (t, 0 * t):
+        data = data_from_velocity(path, port.read(h, x, at, path), x, at)
+        assert 0.9 * FURTHEST < data.abs().max() < FURTHEST + 1.01 * error.abs().max()
 
 
 @pytest.mark.parametrize("path", PATHS)
