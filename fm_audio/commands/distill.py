@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--teacher", type=Path, required=True, metavar="DIR", help=teacher)
     made.add_argument("--data", required=True, nargs="+", metavar="FILE", help="cuts.jsonl.gz, or pairs.tsv of a text model")
     made.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the new folder to write")
-    made.add_argument("--objective", choices=sorted(OBJECTIVES), help="(default: ways, for text models flow_map)")
+    made.add_argument("--objective", choices=sorted(OBJECTIVES), default="flow_map", help="(default: flow_map)")
     made.add_argument("--guidance", type=float, help="the teacher's weight, baked in (default: the one it samples with)")
     scaled = "what the noise of training is scaled by (default: 0.5 1); best near the temperature that the student speaks at"
     made.add_argument("--temperatures", type=float, nargs=2, default=(QUIETEST, 1.0), metavar=("LEAST", "MOST"), help=scaled)
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
             if "vocoder" in beside:
                 beside["vocoder"] = reachable(beside["vocoder"], given.teacher if teacher == given.teacher else teacher)
             save_model(hidden, distill.exported(config["model"]), {**model.state_dict(), **weights}, beside, half=True)
-    print(f"{given.out}: a student of {given.teacher} by {distill.objective}, guidance {guidance:g} baked in", file=sys.stderr)
+    print(f"{given.out}: a student of {given.teacher} by {given.objective}, guidance {guidance:g} baked in", file=sys.stderr)
     return 0
 
 

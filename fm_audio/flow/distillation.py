@@ -8,7 +8,7 @@
     Reflow    straight lines from noise to where the teacher carries it (Liu et al. 2023, "Rectified flow")
     Ways      mean velocity between two places of the teacher's own way from noise (from its start to its end: Luhman and Luhman
               2021, "Knowledge distillation in iterative generative models"), over gaps 1, 1/2, 1/4 …: nothing is learnt of the
-              student's own guesses, which is surer where there are few steps of training
+              student's own guesses
 
 Guidance is baked in: the teacher is followed with its weight, the student is asked without.
 """
@@ -93,7 +93,7 @@ class FlowMap(Taught):
         gap = torch.where(still, 0.0, 2.0**-level)
         s = uniforms(b, False, generator, device).float() * (1.0 - gap)
         x = point(head.path, x0, x1, s)
-        tokens = of_tokens(head, port)
+        tokens = _of_tokens(head, port)
         with torch.no_grad():
             field = self.field(mask, cond, null, port, x)
             v = field(x, s)
@@ -130,7 +130,7 @@ class Steps(Taught):
         self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
-        if of_tokens(head, port):
+        if _of_tokens(head, port):
             raise FmAudioError("Steps: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
         s, drawn = (uniforms(len(x1), False, generator, x1.device).float() for _ in range(2))
         gap = (self.longest * drawn).minimum(1 - s)
@@ -179,7 +179,7 @@ class Ways(Taught):
         self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
         generator: torch.Generator | None,
     ) -> Tensor:  # fmt: skip
-        if of_tokens(head, port):
+        if _of_tokens(head, port):
             raise FmAudioError("Ways: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
         sampling = Sampling(self.steps, solver="midpoint", guidance=self.guidance)
         with torch.no_grad():
@@ -205,7 +205,7 @@ class Ways(Taught):
         return (begun * (self.steps + 1 - length)).long(), length
 
 
-def of_tokens(head: Any, port: str) -> bool:
+def _of_tokens(head: Any, port: str) -> bool:
     """Whether the port reads logits, whose probabilities are what is joined."""
     return getattr(head.ports[port], "prediction", "") == "logits"
 

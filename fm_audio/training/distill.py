@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import nn
 
 from fm_audio.backbones.two_times import TwoTimes
 from fm_audio.checkpoint import load_into, load_model, read_config
-from fm_audio.flow.distillation import QUIETEST, FlowMap, Reflow, Steps, Ways, of_tokens
+from fm_audio.flow.distillation import QUIETEST, FlowMap, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
 from fm_audio.types import FmAudioError
 
@@ -26,30 +25,21 @@ FROM_TEACHER = ("kind", "vocoder", "voices", "default_voice", "sampling")
 
 class Distill:
     """teacher: the folder of a model of the same recipe. objective: flow_map, steps, reflow or ways, of
-    `fm_audio.flow.distillation`; None is ways, of tokens, which have no mean velocity, flow_map. guidance: the weight that the
-    teacher is followed with; the student then needs none. temperatures: the least and the most that noise is scaled by, near the
-    student's own if it is to have one alone."""
+    `fm_audio.flow.distillation`. guidance: the weight that the teacher is followed with; the student then needs none.
+    temperatures: the least and the most that noise is scaled by, near the student's own if it is to have one alone."""
 
     def __init__(
         self,
         teacher: str,
-        objective: str | None = None,
+        objective: str = "flow_map",
         guidance: float = 1.0,
         temperatures: tuple[float, float] = (QUIETEST, 1.0),
     ) -> None:
-        if objective is not None and objective not in OBJECTIVES:
+        if objective not in OBJECTIVES:
             raise FmAudioError(f"Distill: objective is {objective!r}; there are {', '.join(OBJECTIVES)}")
         if not 0.0 <= temperatures[0] <= temperatures[1]:
             raise FmAudioError(f"Distill: temperatures are {temperatures}; give the least and the most, often 0.5 and 1")
-        self.teacher, self.asked, self.guidance, self.temperatures = teacher, objective, guidance, temperatures
-
-    @cached_property
-    def objective(self) -> str:
-        """As asked for, or what suits the teacher."""
-        if self.asked is not None:
-            return self.asked
-        _, head = _head_of(load_model(self.teacher))
-        return "flow_map" if any(of_tokens(head, port) for port in head.ports) else "ways"
+        self.teacher, self.objective, self.guidance, self.temperatures = teacher, objective, guidance, temperatures
 
     def begin(self, task: nn.Module) -> None:
         """Give the task its teacher's weights and what to learn; all but its head stays as it is, and drops nothing out.

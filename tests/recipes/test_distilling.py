@@ -34,11 +34,11 @@ def student_of_a_recipe(recipe: Path, run: str, folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_speech_recipe_makes_a_student_by_ways(smoke_data: Path, tmp_path: Path) -> None:
+def test_a_speech_recipe_makes_a_student(smoke_data: Path, tmp_path: Path) -> None:
     shutil.copytree(smoke_data / "data", tmp_path / "data")
     student = student_of_a_recipe(SMOKE, "runs/smoke", tmp_path)
     config = read_config(student)
-    assert config["distilled"] == "ways" and config["sampling"]["steps"] == 2 and config["sampling"]["guidance"] == 1.0
+    assert config["distilled"] == "flow_map" and config["sampling"]["steps"] == 2 and config["sampling"]["guidance"] == 1.0
     kept, mine = (load_model(folder).state_dict() for folder in (tmp_path / "teacher", student))
     assert all((kept[k] - mine[k]).abs().max() < 1e-6 for k in kept if not k.startswith("head.")), "only the head is taught"
     assert any(k.startswith("head.backbone.gap.") for k in mine)
@@ -47,7 +47,7 @@ def test_a_speech_recipe_makes_a_student_by_ways(smoke_data: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_text_recipe_makes_a_student_by_a_flow_map(tmp_path: Path) -> None:
+def test_a_text_recipe_makes_a_student(tmp_path: Path) -> None:
     from data_prep.pronunciations import main as prepare
 
     prepare([str(tmp_path / "data/short_words"), "--max-letters", "4", "--max-phones", "4"])
