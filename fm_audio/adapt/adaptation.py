@@ -73,7 +73,7 @@ class Settings:
     consent: str = "unstated"
     seed: int = 0
     device: str = "cpu"
-    precision: str = "bf16-mixed"
+    precision: str = "auto"  # or Lightning's
     progress: bool = False
     how: Mapping[str, Any] | None = None  # arguments of Voice.say or Cloner.say for what is listened to
 

@@ -18,6 +18,7 @@ from fm_audio.adapt.ears import open_ears
 from fm_audio.adapt.folders import CARD, PAGE, base_of, write_merged
 from fm_audio.adapt.recordings import Source
 from fm_audio.adapt.sounds import adapt_sounds
+from fm_audio.commands.running import add_training_precision
 from fm_audio.data.text.borrowed import BorrowedPhones
 from fm_audio.data.text.characters import ENGLISH, GERMAN
 from fm_audio.folders import becoming, require_new
@@ -110,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--replay-share", type=_share, default=0.3, metavar="P", help="of the batches (default: 0.3)")
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    how.add_argument("--precision", default="bf16-mixed", help="Lightning's: bf16-mixed (default), 32-true, …")
+    add_training_precision(how)
     made.add_argument("--json", action="store_true", help="the report on stdout, as JSON")
     return made
 

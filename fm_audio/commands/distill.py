@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fm_audio.adapt.folders import reachable
 from fm_audio.checkpoint import load_model, read_config, save_model
+from fm_audio.commands.running import add_training_precision
 from fm_audio.data.pairs import PairsDataModule
 from fm_audio.data.speech import SpeechDataModule
 from fm_audio.flow.distillation import QUIETEST
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--batch", type=float, default=60.0, metavar="S", help=size)
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    made.add_argument("--precision", default="bf16-mixed", help="Lightning's (default: bf16-mixed)")
+    add_training_precision(made)
     return made
 
 

@@ -1,4 +1,4 @@
-"""How generation runs on a machine, as every command that generates takes it: --precision, --compile, --threads."""
+"""How commands run on a machine: --precision, --compile and --threads of those that generate, --precision of those that train."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ def add_running(command: argparse.ArgumentParser) -> None:
     command.add_argument("--precision", default="fp32", metavar="NAME", help=precision)
     compiled = "compile the network first, for long work: that takes minutes on a CPU; needs a C++ compiler"
     command.add_argument("--compile", action="store_true", help=compiled)
+
+
+def add_training_precision(command: argparse._ActionsContainer) -> None:
+    """--precision, which `training.brief.fit` takes."""
+    names = ("auto", "32-true", "bf16-mixed", "16-mixed")
+    usual = "Lightning's (default: auto, which is bf16-mixed where the device computes in bfloat16 and 32-true elsewhere)"
+    command.add_argument("--precision", default="auto", choices=names, help=usual)
 
 
 def add_threads(command: argparse.ArgumentParser) -> None:

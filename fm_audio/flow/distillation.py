@@ -15,6 +15,7 @@ Guidance is baked in: the teacher is followed with its weight, the student is as
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -32,19 +33,30 @@ LEVELS = 6  # gaps of 1, 1/2, … 1/32
 QUIETEST = 0.5
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a batch teaches from: noise and data (b n d), where there are frames and which of them count (b n), conditions, what
+    the teacher's guidance leans away from, the port, and who draws."""
+
+    x0: Frames
+    x1: Frames
+    mask: Mask
+    scored: Mask
+    cond: Cond
+    null: Nulls
+    port: str
+    generator: torch.Generator | None
+
+
 @runtime_checkable
 class Objective(Protocol):
-    """`(student head, x0, x1, mask, scored, cond, null, port, generator) -> scalar`; `noise_scale` (b 1 1) of x0; the weight of
-    the teacher's `guidance`, away from null."""
+    """`(student head, lesson) -> scalar`; `noise_scale` (b 1 1) of x0; the weight of the teacher's `guidance`, away from null."""
 
     guidance: float
 
     def noise_scale(self, b: int, generator: torch.Generator | None, device: torch.device) -> Tensor: ...
 
-    def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
-        generator: torch.Generator | None,
-    ) -> Tensor: ...  # fmt: skip
+    def __call__(self, head: Any, lesson: Lesson) -> Tensor: ...
 
 
 class Taught:
@@ -62,12 +74,13 @@ class Taught:
         low, high = self.temperatures
         return (low + (high - low) * uniforms(b, False, generator, device)).float().view(-1, 1, 1)
 
-    def teacher(self, like: Tensor) -> Any:
+    def teacher(self, lesson: Lesson) -> Any:
         """The teacher's head, where the student is."""
-        return self._teacher[0].to(like.device)
+        return self._teacher[0].to(lesson.x1.device)
 
-    def field(self, mask: Mask, cond: Cond, null: Nulls, port: str, like: Tensor) -> Any:
-        return self.teacher(like).field(mask, cond, Sampling(guidance=self.guidance), port, null)
+    def field(self, lesson: Lesson) -> Any:
+        sampling = Sampling(guidance=self.guidance)
+        return self.teacher(lesson).field(lesson.mask, lesson.cond, sampling, lesson.port, lesson.null)
 
 
 class FlowMap(Taught):
@@ -83,26 +96,23 @@ class FlowMap(Taught):
             raise FmAudioError(f"FlowMap: diagonal is {diagonal}; give a share between 0 and 1, often 0.5")
         self.diagonal = diagonal
 
-    def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
-        generator: torch.Generator | None,
-    ) -> Tensor:  # fmt: skip
-        b, device = len(x1), x1.device
+    def __call__(self, head: Any, lesson: Lesson) -> Tensor:
+        b, device, generator = len(lesson.x1), lesson.x1.device, lesson.generator
         level = (uniforms(b, False, generator, device) * LEVELS).floor().float().clamp(max=LEVELS - 1)
         still = uniforms(b, False, generator, device) < self.diagonal
         gap = torch.where(still, 0.0, 2.0**-level)
         s = uniforms(b, False, generator, device).float() * (1.0 - gap)
-        x = point(head.path, x0, x1, s)
-        tokens = _of_tokens(head, port)
+        x = point(head.path, lesson.x0, lesson.x1, s)
+        tokens = _of_tokens(head, lesson)
         with torch.no_grad():
-            field = self.field(mask, cond, null, port, x)
+            field = self.field(lesson)
             v = field(x, s)
             here = field.prediction if tokens else v
             half = gap / 2
             told = torch.where(gap <= 2.0 ** -(LEVELS - 1), 0.0, half)  # of the least gap both halves are as good as still
-            first, u1 = _asked(head, x, s, told, mask, cond, port)
+            first, u1 = _asked(head, x, s, told, lesson)
             middle = x + half.view(-1, 1, 1) * u1
-            second, u2 = _asked(head, middle, s + half, told, mask, cond, port)
+            second, u2 = _asked(head, middle, s + half, told, lesson)
             if tokens:
                 end, mid = s + gap, s + half
                 share = ((1 - end) * half / ((1 - mid) * gap).clamp(min=1e-6)).clamp(0, 1).view(-1, 1, 1)
@@ -111,10 +121,10 @@ class FlowMap(Taught):
             else:
                 target = torch.where(still.view(-1, 1, 1), here, (u1 + u2) / 2)
         torch.clear_autocast_cache()  # some versions would use weights that were cast above, without a gradient
-        asked, u = _asked(head, x, s, gap, mask, cond, port)
+        asked, u = _asked(head, x, s, gap, lesson)
         if tokens:
-            return masked_mean(F.kl_div(asked.log_softmax(-1), target, reduction="none").sum(-1), scored)
-        return masked_mean((u - target).square(), scored)
+            return masked_mean(F.kl_div(asked.log_softmax(-1), target, reduction="none").sum(-1), lesson.scored)
+        return masked_mean((u - target).square(), lesson.scored)
 
 
 class Steps(Taught):
@@ -126,20 +136,19 @@ class Steps(Taught):
             raise FmAudioError(f"Steps: longest is {longest}; give a gap above 0 and at most 1, often 0.3")
         self.longest = longest
 
-    def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
-        generator: torch.Generator | None,
-    ) -> Tensor:  # fmt: skip
-        if _of_tokens(head, port):
+    def __call__(self, head: Any, lesson: Lesson) -> Tensor:
+        if _of_tokens(head, lesson):
             raise FmAudioError("Steps: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
-        s, drawn = (uniforms(len(x1), False, generator, x1.device).float() for _ in range(2))
+        b, device = len(lesson.x1), lesson.x1.device
+        s, drawn = (uniforms(b, False, lesson.generator, device).float() for _ in range(2))
         gap = (self.longest * drawn).minimum(1 - s)
-        x = point(head.path, x0, x1, s)
+        x = point(head.path, lesson.x0, lesson.x1, s)
         with torch.no_grad():
-            field, half = self.field(mask, cond, null, port, x), (gap / 2).view(-1, 1, 1)
+            field, half = self.field(lesson), (gap / 2).view(-1, 1, 1)
             u1 = field(x, s)
             u2 = field(x + half * u1, s + gap / 2)
-        return masked_mean((head.velocity(x, s, mask, cond, port) - (u1 + u2) / 2).square(), scored)
+        velocity = head.velocity(x, s, lesson.mask, lesson.cond, lesson.port)
+        return masked_mean((velocity - (u1 + u2) / 2).square(), lesson.scored)
 
 
 class Reflow(Taught):
@@ -151,17 +160,15 @@ class Reflow(Taught):
             raise FmAudioError(f"Reflow: steps is {steps}; give 1 or more, often 8")
         self.steps = steps
 
-    def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
-        generator: torch.Generator | None,
-    ) -> Tensor:  # fmt: skip
+    def __call__(self, head: Any, lesson: Lesson) -> Tensor:
+        x0, device, port = lesson.x0, lesson.x0.device, lesson.port
         sampling = Sampling(self.steps, solver="ab2", guidance=self.guidance)
         with torch.no_grad():
-            made = self.teacher(x1).solve(self.field(mask, cond, null, port, x1), x0, sampling, port)
-        t = head.time_law.sample(len(x1), generator, x1.device)
-        h = head._hidden(point(head.path, x0, made, t), t, mask, cond, port)
-        with torch.autocast(x1.device.type, enabled=False):
-            return head.ports[port].loss(h.float(), x0, made, t, head.path, scored)
+            made = self.teacher(lesson).solve(self.field(lesson), x0, sampling, port)
+        t = head.time_law.sample(len(x0), lesson.generator, device)
+        h = head._hidden(point(head.path, x0, made, t), t, lesson.mask, lesson.cond, port)
+        with torch.autocast(device.type, enabled=False):
+            return head.ports[port].loss(h.float(), x0, made, t, head.path, lesson.scored)
 
 
 class Ways(Taught):
@@ -175,15 +182,12 @@ class Ways(Taught):
             raise FmAudioError(f"Ways: steps is {steps}, draws {draws}; give a power of two, often 8, and 1 or more, often 4")
         self.steps, self.draws = steps, draws
 
-    def __call__(
-        self, head: Any, x0: Frames, x1: Frames, mask: Mask, scored: Mask, cond: Cond, null: Nulls, port: str,
-        generator: torch.Generator | None,
-    ) -> Tensor:  # fmt: skip
-        if _of_tokens(head, port):
+    def __call__(self, head: Any, lesson: Lesson) -> Tensor:
+        if _of_tokens(head, lesson):
             raise FmAudioError("Ways: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
-        sampling = Sampling(self.steps, solver="midpoint", guidance=self.guidance)
+        x0, sampling = lesson.x0, Sampling(self.steps, solver="midpoint", guidance=self.guidance)
         with torch.no_grad():
-            field, solver, times = self.field(mask, cond, null, port, x0), sampling.make_solver(), sampling.times()
+            field, solver, times = self.field(lesson), sampling.make_solver(), sampling.times()
             way = [x0]
             for i in range(self.steps):
                 way.append(solver(field, way[-1], times[i : i + 2]))
@@ -191,12 +195,12 @@ class Ways(Taught):
         torch.clear_autocast_cache()  # some versions would use weights that were cast above, without a gradient
         errors = []
         for _ in range(self.draws):
-            first, length = self._stretch(len(x0), generator, x0.device)
+            first, length = self._stretch(len(x0), lesson.generator, x0.device)
             rows, s, gap = torch.arange(len(x0), device=x0.device), (first / self.steps).float(), (length / self.steps).float()
             x = places[rows, first]
             target = (places[rows, first + length] - x) / gap.view(-1, 1, 1)
-            errors.append((_asked(head, x, s, gap, mask, cond, port)[1] - target).square())
-        return masked_mean(torch.stack(errors).mean(0), scored)
+            errors.append((_asked(head, x, s, gap, lesson)[1] - target).square())
+        return masked_mean(torch.stack(errors).mean(0), lesson.scored)
 
     def _stretch(self, b: int, generator: torch.Generator | None, device: torch.device) -> tuple[Tensor, Tensor]:
         """(b) where a stretch of the way begins, and how many steps it is long: 1, 2, 4 … all equally often."""
@@ -205,13 +209,13 @@ class Ways(Taught):
         return (begun * (self.steps + 1 - length)).long(), length
 
 
-def _of_tokens(head: Any, port: str) -> bool:
+def _of_tokens(head: Any, lesson: Lesson) -> bool:
     """Whether the port reads logits, whose probabilities are what is joined."""
-    return getattr(head.ports[port], "prediction", "") == "logits"
+    return getattr(head.ports[lesson.port], "prediction", "") == "logits"
 
 
-def _asked(head: Any, x: Frames, s: Tensor, gap: Tensor, mask: Mask, cond: Cond, port: str) -> tuple[Tensor, Tensor]:
+def _asked(head: Any, x: Frames, s: Tensor, gap: Tensor, lesson: Lesson) -> tuple[Tensor, Tensor]:
     """What the student predicts over a gap, and the mean velocity it means."""
     with jumping(gap):
-        prediction = head.predict(x, s, mask, cond, port)
-    return prediction, head._to_velocity(prediction, x, s, mask, port)
+        prediction = head.predict(x, s, lesson.mask, lesson.cond, lesson.port)
+    return prediction, head._to_velocity(prediction, x, s, lesson.mask, lesson.port)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fm_audio.flow.coupling import Coupling, Independent
-from fm_audio.flow.distillation import Objective
+from fm_audio.flow.distillation import Lesson, Objective
 from fm_audio.flow.guidance import GuidedField, Nulls, drop_conditions
 from fm_audio.flow.noise import noise, noise_like
 from fm_audio.flow.path import LinearPath, Path, point
@@ -95,7 +95,7 @@ class FlowHead(nn.Module):
             x_t = point(self.path, x0, x1, t)
         if self.objective is not None:
             counted = mask if scored is None else scored & mask
-            return self.objective(self, x0, x1, mask, counted, cond, null, port, generator)
+            return self.objective(self, Lesson(x0, x1, mask, counted, cond, null, port, generator))
         cond = drop_conditions(cond, x1.shape[0], self.condition_drop, x1.device, generator)
         previous = self._earlier_estimate(x0, x1, t, mask, cond, port, generator)
         h = self._hidden(x_t, t, mask, cond, port, previous)

@@ -67,13 +67,17 @@ def bucket(n: int) -> int:
     return -(-n // step) * step
 
 
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether it does so by itself; else torch goes through float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type != "cpu" or bool(_capabilities() & set(HAS_BFLOAT16))
+
+
 def require_bfloat16(device: torch.device) -> None:
     """Raises FmAudioError where a device computes in bfloat16 only by going through float32."""
-    if device.type == "cuda":
-        able, who = torch.cuda.is_bf16_supported(including_emulation=False), "this accelerator"
-    else:
-        able, who = device.type != "cpu" or bool(_capabilities() & set(HAS_BFLOAT16)), "this processor"
-    if not able:
+    if not computes_in_bfloat16(device):
+        who = "this accelerator" if device.type == "cuda" else "this processor"
         raise FmAudioError(f"precision: {who} does not compute in bfloat16 ({', '.join(HAS_BFLOAT16[:2])}); take fp32")
 
 

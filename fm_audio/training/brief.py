@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fm_audio.training.callbacks import RunningMean, TimeLeft
 from fm_audio.training.module import FlowModule
+from fm_audio.training.precision import chosen
 
 Weights = Mapping[str, Tensor]
 # Told the step, the weights as trained and their mean (trainable ones, by name); says whether that is enough.
@@ -113,14 +114,14 @@ def fit(
     decay: float = 0.999,
     seed: int = 0,
     device: str = "cpu",
-    precision: str = "bf16-mixed",
+    precision: str = "auto",
     progress: bool = False,
     also: Sequence[L.Callback] = (),
 ) -> int:
     """Train what requires gradients on `batches`, which may be endless, and return the number of steps made.
 
     `look` may load other weights into the task while it looks; it puts back what it found. Lightning writes nothing but into
-    `folder`. Raises KeyboardInterrupt when it was interrupted.
+    `folder`. `precision` is Lightning's, or "auto" (`training.precision.chosen`). Raises KeyboardInterrupt when interrupted.
     """
     module = FlowModule(task, steps, learning_rate, 0.1 * learning_rate, warmup_steps=min(50, max(1, steps // 10)), seed=seed)
     mean = MeanBeside(decay)
@@ -129,7 +130,7 @@ def fit(
         trainer = L.Trainer(
             accelerator="cpu" if device == "cpu" else "gpu",
             devices=1,
-            precision=precision,  # type: ignore[arg-type]
+            precision=chosen(precision, device),  # type: ignore[arg-type]
             max_steps=steps,
             gradient_clip_val=1.0,
             callbacks=callbacks,

@@ -21,6 +21,7 @@ from fm_audio.data.text.frontend import FrontEnd
 from fm_audio.data.text.vocabulary import Vocabulary
 from fm_audio.training.checkpoints import WholeCheckpoints
 from fm_audio.training.parser import RecipeParser
+from fm_audio.training.precision import warn_of_emulation
 from fm_audio.training.sharding import register
 from fm_audio.types import FmAudioError
 
@@ -79,6 +80,9 @@ class RecipeCLI(LightningCLI):
             if wrapped is None or wrapped is e:
                 raise
             raise FmAudioError(str(wrapped)) from e
+
+    def before_fit(self) -> None:
+        warn_of_emulation(self.trainer)
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint gives numbers only; what is built stands in the recipe."""

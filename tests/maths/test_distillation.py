@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.two_times import TwoTimes
-from fm_audio.flow.distillation import FlowMap, Objective, Reflow, Steps, Ways
+from fm_audio.flow.distillation import FlowMap, Lesson, Objective, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
@@ -111,11 +111,12 @@ def test_ways_ask_for_what_leads_along_the_teachers_way() -> None:
             return prediction
 
     g, x = torch.Generator().manual_seed(0), torch.randn(32, 3, 2)
-    losses = [Ways(Exact(), steps=k)(Told(), x, x, MASK, MASK, Cond(), None, "mel", g) for k in (8, 32)]  # type: ignore[arg-type]
+    lesson = Lesson(x, x, MASK, MASK, Cond(), None, "mel", g)
+    losses = [Ways(Exact(), steps=k)(Told(), lesson) for k in (8, 32)]  # type: ignore[arg-type]
     assert losses[0] < 1e-2 and losses[1] < 0.05 * losses[0], "what is left is the error of midpoint"
     told = Told()
     few, many = (
-        torch.stack([Ways(Exact(), draws=k)(told, x, x, MASK, MASK, Cond(), None, "mel", g) for _ in range(40)])  # type: ignore[arg-type]
+        torch.stack([Ways(Exact(), draws=k)(told, lesson) for _ in range(40)])  # type: ignore[arg-type]
         for k in (1, 8)
     )
     assert told.asked == 40 * (1 + 8)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fm_audio.commands.running import add_running, add_threads, threads, usual_threads
+from fm_audio.commands.running import add_running, add_threads, add_training_precision, threads, usual_threads
 from fm_audio.types import FmAudioError
 
 
@@ -83,3 +83,13 @@ def test_options_have_their_defaults() -> None:
     add_running(command)
     add_threads(command)
     assert vars(command.parse_args([])) == {"precision": "fp32", "compile": False, "threads": None}
+
+
+def test_trainings_choose_their_precision_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+    command = argparse.ArgumentParser()
+    add_training_precision(command)
+    assert command.parse_args([]).precision == "auto"
+    assert command.parse_args(["--precision", "bf16-mixed"]).precision == "bf16-mixed"
+    with pytest.raises(SystemExit):
+        command.parse_args(["--precision", "fp8"])
+    assert "auto" in capsys.readouterr().err

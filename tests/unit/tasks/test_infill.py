@@ -13,6 +13,7 @@ from fm_audio.backbones.dit import DiT
 from fm_audio.data.batches import SpeechBatch
 from fm_audio.data.perturb import VoicePerturbation
 from fm_audio.data.text.characters import Characters
+from fm_audio.flow.distillation import Lesson
 from fm_audio.flow.sampling import Sampling
 from fm_audio.tasks.infill_guidance import Distilled, TextFirst
 from fm_audio.tasks.infill_requests import InfillRequest, symbols_of_parts
@@ -96,9 +97,9 @@ class Watching:
     def noise_scale(self, b: int, generator: Any, device: torch.device) -> torch.Tensor:
         return torch.ones(b, 1, 1)
 
-    def __call__(self, head: Any, x0: Any, x1: Any, mask: Any, scored: Any, cond: Any, null: Any, *more: Any) -> torch.Tensor:
-        self.cond, self.null = cond, null
-        return x1.sum() * 0
+    def __call__(self, head: Any, lesson: Lesson) -> torch.Tensor:
+        self.cond, self.null = lesson.cond, lesson.null
+        return lesson.x1.sum() * 0
 
 
 @pytest.mark.parametrize("changes", [{"fill": "filled"}, ALIGNED], ids=lambda c: c["fill"])
