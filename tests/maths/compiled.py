@@ -1,4 +1,4 @@
-"""Small heads compiled and not: python -m tests.maths.compiled prints how far apart they are, and how many graphs it took.
+"""Small heads compiled and not: python -m tests.maths.compiled [cuda] prints how far apart they are, and how many graphs it took.
 
 "compiled" is torch's own compiler. What is told around a forward, adapters and how far a step goes, is traced in the same way and
 then run without it, which takes seconds.
@@ -7,6 +7,7 @@ then run without it, which takes seconds.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -44,15 +45,16 @@ def sampled(made: FlowHead, lengths: tuple[int, ...] = (21, 40), solver: str = "
     """Guided, by default with a solver that keeps its last velocity."""
     mask, g = length_mask(torch.tensor(lengths)), torch.Generator().manual_seed(1)
     frames = torch.randn(len(lengths), mask.shape[1], 5, generator=g)
-    cond = Cond(frames=frames, vector=torch.randn(len(lengths), 4, generator=g))
-    return made.sample(mask, cond, Sampling(steps, solver, guidance=2.0), list(range(len(lengths))))
+    device = next(made.parameters()).device
+    cond = Cond(frames=frames.to(device), vector=torch.randn(len(lengths), 4, generator=g).to(device))
+    return made.sample(mask.to(device), cond, Sampling(steps, solver, guidance=2.0), list(range(len(lengths))))
 
 
 def apart(plain: FlowHead, compiled: FlowHead, euler: bool = False) -> Iterator[float]:
     """By the largest value, over several lengths, speakers and numbers of steps; Euler tells its steps to who listens."""
     for i, (lengths, who) in enumerate(zip(LENGTHS, SPEAKING, strict=True)):
         how = ("euler", 2 + i % 3) if euler else ("ab2", 4)
-        with torch.inference_mode(), speaking(torch.tensor(who)):
+        with torch.inference_mode(), speaking(torch.tensor(who, device=next(plain.parameters()).device)):
             wanted, got = (sampled(one, lengths, *how) for one in (plain, compiled))
         yield float((got - wanted).abs().max() / wanted.abs().max())
 
@@ -66,7 +68,7 @@ if __name__ == "__main__":
     for name, kind in {"compiled": {}, "two times": {"two_times": True}, "adapters": {"adapters": True}}.items():
         if name != "compiled":
             torch.compile = lambda net, **_: inductor(net, dynamic=True, backend="eager")  # type: ignore[assignment,misc]
-        plain, fast = head(**kind), head(**kind)
+        plain, fast = (head(**kind).to(*sys.argv[1:]) for _ in range(2))
         fast.hasten(compile=True)
         before = counters["stats"]["unique_graphs"]
         moved = max(apart(plain, fast, euler=name == "two times"))

@@ -85,11 +85,14 @@ def test_a_head_samples_so_once_it_is_told_and_keeps_the_names_of_its_weights() 
     assert {p.dtype for p in half.ports.parameters()} == {torch.float32}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_compiled_says_the_same_and_is_compiled_a_few_times_for_many_lengths() -> None:
-    """Also with what is told around a forward. In a process of its own: checks of shapes, as tests make, cannot be compiled."""
-    done = subprocess.run([sys.executable, "-m", "tests.maths.compiled"], capture_output=True, text=True)
+@pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_compiled_says_the_same_and_is_compiled_a_few_times_for_many_lengths(device: str) -> None:
+    """Also with what is told around a forward, and as CUDA graphs on an accelerator. In a process of its own: checks of shapes,
+    as tests make, cannot be compiled."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    done = subprocess.run([sys.executable, "-m", "tests.maths.compiled", device], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
     assert list(told) == ["compiled", "two times", "adapters"]
