@@ -49,7 +49,6 @@ def batch() -> SpeechBatch:
         (ABLE, "32-true", torch.float32),
         (UNABLE, "bf16-mixed", torch.bfloat16),
     ],
-    ids=str,
 )
 def test_a_brief_training_computes_in_what_the_processor_has(
     told: set[str], asked: str, wanted: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -68,7 +67,7 @@ def test_an_accelerator_without_bfloat16_takes_float32(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("told", "precision", "warned"), [(ABLE, "bf16-mixed", 0), (UNABLE, "bf16-mixed", 1), (UNABLE, "32-true", 0)], ids=str
+    ("told", "precision", "warned"), [(ABLE, "bf16-mixed", 0), (UNABLE, "bf16-mixed", 1), (UNABLE, "32-true", 0)]
 )
 def test_who_is_warned(told: set[str], precision: Any, warned: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "_capabilities", lambda: told)
