@@ -18,7 +18,7 @@ from fm_audio.flow.runner import Runner, bucket
 from fm_audio.types import FmAudioError
 from tests.invariance.cases import CASES, through_backbone
 from tests.invariance.company import TOLERANCE, compositions, differences, distance
-from tests.invariance.test_contract import built
+from tests.invariance.test_contract import built, items_of
 from tests.maths.compiled import head, sampled
 
 BACKBONES = [name for name, case in CASES.items() if case.run is through_backbone]
@@ -47,7 +47,7 @@ def test_buckets_hold_every_length_and_are_few_and_near() -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_filling_up_changes_no_item_in_any_company(name: str) -> None:
     case, net = CASES[name], Runner(built(name), compiled=True)
-    items = case.items()
+    items = items_of(name)
     with torch.no_grad():
         plain = [case.run(built(name), [item], 0)[0][0] for item in items]
         filled = [case.run(net, [item], 0)[0][0] for item in items]
@@ -60,7 +60,7 @@ def test_filling_up_changes_no_item_in_any_company(name: str) -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_bfloat16_comes_close_and_is_float32_outside(name: str) -> None:
     case = CASES[name]
-    items = case.items()
+    items = items_of(name)
     with torch.no_grad():
         plain = [case.run(built(name), [item], 0)[0][0] for item in items]
         built.cache_clear()  # the network itself becomes of that precision
