@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
             weights = _trained(model, batches, given, hidden)
             beside = distill.beside()
             if "vocoder" in beside:
-                beside["vocoder"] = reachable(beside["vocoder"], given.teacher if teacher == given.teacher else teacher)
+                beside["vocoder"] = reachable(beside["vocoder"], teacher)
             save_model(hidden, distill.exported(config["model"]), {**model.state_dict(), **weights}, beside, half=True)
     print(f"{given.out}: a student of {given.teacher} by {given.objective}, guidance {guidance:g} baked in", file=sys.stderr)
     return 0

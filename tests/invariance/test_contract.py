@@ -40,8 +40,8 @@ def shaken(net: nn.Module, amount: float) -> nn.Module:
 
 
 def items_of(name: str) -> list[Any]:
-    """The same items whatever ran before. About one draw in ten of a network of many norms has a group of a few numbers that are
-    nearly equal, of whose last bits in float32 a norm makes up to 2e-5 (in float64 1e-14); this seed has none."""
+    """The same items whatever ran before. Some draws have a group of a few numbers that are nearly equal, of whose last bits in
+    float32 a norm makes 1e-5 and more (in float64 nothing: `test_so_are_its_gradients`); this seed has none."""
     torch.manual_seed(5)
     return list(CASES[name].items())
 
