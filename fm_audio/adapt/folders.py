@@ -1,4 +1,4 @@
-"""Voices, and models that clone, made whole from a base and what it learned."""
+"""Voices, and models that clone or make sounds, made whole from a base and what it learned."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from fm_audio.adapt.reading import grown_frontend
-from fm_audio.checkpoint import CONFIG, load_model, read_config, save_model
+from fm_audio.checkpoint import load_model, read_config, save_model
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapted import merged
 from fm_audio.voices.adapter import Adapter, require_base
 from fm_audio.voices.cloner import KIND as CLONES
 from fm_audio.voices.cloner import cloner_folder
-from fm_audio.voices.find import SHIPPED, Entry, find
+from fm_audio.voices.find import Entry, find, reachable
 from fm_audio.voices.reference import Reference
-from fm_audio.voices.sounds import kind_of
+from fm_audio.voices.sounds import KIND as SOUNDS
+from fm_audio.voices.sounds import kind_of, sounds_folder
 
 CARD, PAGE, MELS, HELD_OUT = "card.md", "listen.html", "mels.png", "held_out.txt"
 
@@ -26,8 +27,11 @@ def base_of(adapter: Adapter, given: str | None = None) -> Path:
     """The folder of the base, which is where it was, or what is given. Raises FmAudioError for another one than that which the
     adapter was made for, and for one of which no whole model can be made."""
     place = given or adapter.base
-    if kind_of(place) == CLONES:
+    kind = kind_of(place)
+    if kind == CLONES:
         folder = cloner_folder(place)
+    elif kind == SOUNDS:
+        folder = sounds_folder(place)
     else:
         entry = find(place)
         folder = entry.folder
@@ -39,7 +43,10 @@ def base_of(adapter: Adapter, given: str | None = None) -> Path:
 def write_merged(folder: Path, adapter: Adapter, base: Path, half: bool) -> None:
     """The base and the adapter as one."""
     state = merged(load_model(base), adapter)
-    if read_config(base).get("kind") == CLONES:
+    kind = read_config(base).get("kind")
+    if kind == SOUNDS:
+        _write(folder, base, read_config(base), {}, state, None, {"facts": dict(adapter.facts)}, half)
+    elif kind == CLONES:
         write_cloner(folder, base, state, adapter.frontend, adapter.facts, adapter.reference, half)
     else:
         write_voice(folder, base, state, adapter.voice, adapter.frontend, adapter.facts, half)
@@ -104,13 +111,3 @@ def _write(
         "sampling": config.get("sampling", {}),
     }
     save_model(folder, {**config["model"], "init_args": arguments}, state, {**kept, **extra}, half)
-
-
-def reachable(vocoder: Any, base: Path) -> Any:
-    """A vocoder's folder beside the base is named in full, since the new voice may lie elsewhere."""
-    if isinstance(vocoder, Mapping) and "folder" in vocoder:
-        return {**vocoder, "folder": reachable(vocoder["folder"], base)}
-    beside = base.parent / vocoder if isinstance(vocoder, str) else None
-    if beside is None or base.parent == SHIPPED or not (beside / CONFIG).is_file():
-        return vocoder
-    return str(beside.resolve())

@@ -46,7 +46,7 @@ class MatchaUNet(nn.Module):
         vector_width: int = 0,
     ):
         super().__init__()
-        self.width = channels[0]
+        self.width, self.in_width = channels[0], in_width
         self.stride = max(FILLED_TO, 2 ** (len(channels) - 1))
         time_width = 4 * channels[0]
         self.time = TimeEmbedding(time_width, in_width + vector_width, reaches_slowest=True)

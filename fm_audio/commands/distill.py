@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fm_audio.adapt.folders import reachable
+from fm_audio.adapt.folders import base_of, write_merged
 from fm_audio.checkpoint import load_model, read_config, save_model
 from fm_audio.commands.running import add_training_precision
 from fm_audio.data.pairs import PairsDataModule
@@ -26,8 +26,8 @@ from fm_audio.folders import becoming, require_new
 from fm_audio.tasks.text_to_audio import RETRIEVE, TextToAudio
 from fm_audio.training.distill import OBJECTIVES, Distill
 from fm_audio.types import FmAudioError
-from fm_audio.voices.adapter import KIND as ADAPTER
-from fm_audio.voices.adapter import read_adapter
+from fm_audio.voices.adapter import TENSORS, read_adapter
+from fm_audio.voices.find import device_named
 
 EXAMPLES = """examples:
   fm-audio distill --teacher fm_audio/voices/english --data data/kokoro_voices/cuts.jsonl.gz -o runs/english_fast --minutes 60
@@ -67,6 +67,9 @@ def main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
     if given.steps < 1 or given.batch <= 0 or (given.minutes is not None and given.minutes <= 0):
         raise FmAudioError("--steps, --minutes and --batch: give numbers above 0")
+    if given.learning_rate <= 0:
+        raise FmAudioError(f"--learning-rate: is {given.learning_rate:g}; give a number above 0, often 0.0003")
+    device_named(given.device)
     require_new(given.out)
     with tempfile.TemporaryDirectory() as scratch:
         teacher = whole_teacher(given.teacher, Path(scratch))
@@ -78,18 +81,15 @@ def main(argv: Sequence[str]) -> int:
         batches = data_of(model, given.data, given.batch, given.seed).endless()
         with becoming(given.out) as hidden:
             weights = _trained(model, batches, given, hidden)
-            beside = distill.beside()
-            if "vocoder" in beside:
-                beside["vocoder"] = reachable(beside["vocoder"], teacher)
-            save_model(hidden, distill.exported(config["model"]), {**model.state_dict(), **weights}, beside, half=True)
+            state = {**model.state_dict(), **weights}
+            save_model(hidden, distill.exported(config["model"]), state, distill.beside(hidden), half=True)
     print(f"{given.out}: a student of {given.teacher} by {given.objective}, guidance {guidance:g} baked in", file=sys.stderr)
     return 0
 
 
 def whole_teacher(folder: Path, scratch: Path) -> Path:
     """The folder itself; of an adapter, a whole model made of it and its base, in `scratch`."""
-    config = read_config(folder)
-    if config.get("kind") != ADAPTER:
+    if not (folder / TENSORS).is_file():
         return folder
     adapter = read_adapter(folder)
     write_merged(scratch, adapter, base_of(adapter), half=False)

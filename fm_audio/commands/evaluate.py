@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--sentences", metavar="FILE|NAME", help=f"one sentence a line, or {', '.join(SHIPPED)} (the default)")
     made.add_argument("--limit", type=_positive, metavar="N", help="the first N sentences only")
     made.add_argument("--language", default="en", help="two letters, for the recogniser and the numbers (default en)")
+    made.add_argument("--preset", metavar="NAME", help="fast, balanced or best, where fm-audio frontier measured them")
     made.add_argument("--steps", type=_positive, action="append", metavar="N", help="solver steps; may be repeated")
     made.add_argument("--temperature", type=float, action="append", metavar="T", help="scale of the noise; may be repeated")
     made.add_argument("--guidance", type=float, action="append", metavar="W", help="1 is off; may be repeated")
@@ -153,6 +154,11 @@ def _sampling_asked(given: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(given, name) for name in FIELDS if getattr(given, name) is not None}
 
 
+def _how(given: argparse.Namespace) -> dict[str, Any]:
+    """What `load` and `load_cloner` are told beside the model."""
+    return {name: getattr(given, name) for name in ("preset", "precision", "compile", "adapter")}
+
+
 def _cast(given: argparse.Namespace) -> list[cloning.Speaker]:
     """Whom a cloner imitates, first, and whom they are told from."""
     if not given.clone:
@@ -168,7 +174,7 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
     from fm_audio.voices.cloner import load_cloner
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
-    cloner = load_cloner(given.clone, precision=given.precision, compile=given.compile, adapter=given.adapter)
+    cloner = load_cloner(given.clone, **_how(given))
     cloner.sampling = chosen(cloner.sampling, given)
     imitated = [who for who in cast if any(fnmatchcase(who.name, pattern) for pattern in given.imitate or ["*"])]
     if len(cast) < 2:
@@ -189,6 +195,7 @@ def _cloned(given: argparse.Namespace, cast: Sequence[cloning.Speaker]) -> tuple
         "seed": given.seed,
         "precision": given.precision,
         "compiled": given.compile,
+        "preset": given.preset,
         "length": cloner.model.length_rule(given.length),
         "references": {who.name: str(who.reference) for who in imitated},
         "told_from": [who.name for who in cast],
@@ -216,12 +223,12 @@ def _spoken(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any]]
     import fm_audio
 
     protocol = load_protocol(given.sentences or SHIPPED[0], given.language).first(given.limit)
-    voice = fm_audio.load(given.voice, precision=given.precision, compile=given.compile, adapter=given.adapter)
+    voice = fm_audio.load(given.voice, **_how(given))
     voice.sampling = chosen(voice.sampling, given)
     made = [(s, clips.speak(voice, protocol.sentences, s, given.seed, given.speaker)) for s in _settings(given)]
     takes = [Take(setting.label, spoken) for setting, spoken in made]
     source = {"voice": given.speaker or voice.name, "model": voice.model_name, "seed": given.seed}
-    source |= {"precision": given.precision, "compiled": given.compile, **_sampling_asked(given)}
+    source |= {"precision": given.precision, "compiled": given.compile, "preset": given.preset, **_sampling_asked(given)}
     return protocol, takes, source
 
 
@@ -231,8 +238,8 @@ def _recorded(given: argparse.Namespace) -> tuple[Protocol, Takes, dict[str, Any
         raise FmAudioError("--audio judges recordings as they are: --steps, --temperature and --guidance need --voice")
     if _sampling_asked(given):
         raise FmAudioError("--audio judges recordings as they are: --solver and its like need --voice or --clone")
-    if given.adapter:
-        raise FmAudioError("--audio judges recordings as they are: --adapter needs --voice or --clone")
+    if given.adapter or given.preset:
+        raise FmAudioError("--audio judges recordings as they are: --adapter and --preset need --voice or --clone")
     if given.compile or given.precision != "fp32":
         raise FmAudioError("--audio judges recordings as they are: --precision and --compile need --voice or --clone")
     if given.audio.suffix == ".jsonl":

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from fm_audio import __version__
+from fm_audio.checkpoint import read_json
 from fm_audio.commands.frontier_subjects import Subject, subject_of
 from fm_audio.commands.progress import progress_bar
 from fm_audio.evaluation.frontier import (
@@ -42,6 +43,10 @@ EXAMPLE = """examples:
   fm-audio say "Hello." -o hello.wav --voice heart --preset fast"""
 USUAL_SOLVERS = ("euler", "ab2", "dpm++2m", "midpoint", "heun", "rk4", "adaptive_heun", "bosh3", "dopri5")
 USUAL_GRIDS = ("uniform", "sway", "shifted", "cosine", "epss", LEARNED)
+WHERE_ADAPTIVE = (
+    "adaptive solvers take a tolerance; others the rest, with the model's own guidance on the uniform grid in 3 steps or more; "
+    "--guidance-alike needs guidance"
+)
 RESULTS, PICTURE = "frontier.json", "frontier.png"
 
 
@@ -52,14 +57,14 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("model", metavar="NAME|DIR", help="a voice, or a model that clones, makes sounds or writes")
-    asked = f"one sentence, caption or text a line, pairs (.tsv, .jsonl), or {', '.join(LISTS)}"
+    made.add_argument("model", metavar="NAME|DIR", help="a voice, or a model that clones, makes sounds, writes or listens")
+    asked = f"one sentence, caption or text a line, pairs (.tsv, .jsonl), recordings (.jsonl), or {', '.join(LISTS)}"
     made.add_argument("--data", required=True, metavar="FILE|NAME", help=asked)
     made.add_argument("--limit", type=int, default=6, metavar="N", help="the first N lines (default: 6)")
     made.add_argument("--seconds", type=float, default=4.0, help="length of sounds (default: 4); speech finds its own")
     made.add_argument("--reference", metavar="FILE|NAME", help="whom a model that clones hears: a file, or a voice of the bank")
     made.add_argument("--reference-text", help="what the reference says, word for word; the bank knows it of its voices")
-    made.add_argument("--temperature", type=float, metavar="T", help="scale of the noise (default: the model's)")
+    made.add_argument("--temperature", type=float, metavar="T", help="of the noise; presets keep it (default: the model's)")
     made.add_argument("--solver", action="append", choices=sorted(SOLVERS), help="may be repeated (default: all but ddim)")
     grids = sorted([*GRIDS, QUANTILE, LEARNED])
     made.add_argument("--grid", action="append", choices=grids, help="may be repeated (default: all)")
@@ -116,7 +121,9 @@ def main(argv: Sequence[str]) -> int:
     if not chosen:
         print(f"fm-audio frontier: no presets: none of them can say {TWO_NULL}; measure another --guidance too", file=sys.stderr)
     elif not given.no_presets:
-        save_json(subject.folder / FILE, _presets(report, own, chosen))
+        _write_presets(subject.folder, _presets(report, given, own, chosen))
+    for name in (name for name in ADAPTIVE if getattr(given, name) and not any(name in p.adaptive for p in points)):
+        print(f"fm-audio frontier: --{name.replace('_', '-')} was not measured: {WHERE_ADAPTIVE}", file=sys.stderr)
     if given.json:
         print(json.dumps(report, indent=2))
         return 0
@@ -153,13 +160,28 @@ def _report(
     }
 
 
-def _presets(report: Mapping[str, Any], own: Sampling, chosen: Mapping[str, Point]) -> dict[str, Any]:
+def _write_presets(folder: Path, told: dict[str, Any]) -> None:
+    """Into the folder, unless judges chose those that it has."""
+    before = read_json(folder / FILE, "presets", "delete it") if (folder / FILE).is_file() else {}
+    judged = before.get("measured", {}).get("chosen_by") if isinstance(before, dict) else None
+    if judged is None:
+        save_json(folder / FILE, told)
+        return
+    kept = f"{folder / FILE} stays as it is: its presets were chosen by {judged}; delete it to have those of this measurement"
+    print(f"fm-audio frontier: {kept}", file=sys.stderr)
+
+
+def _presets(
+    report: Mapping[str, Any], given: argparse.Namespace, own: Sampling, chosen: Mapping[str, Point]
+) -> dict[str, Any]:
     """What every command reads."""
+    asked = {} if given.temperature is None else {"temperature": given.temperature}
     told = {}
     for preset, p in chosen.items():
         s = p.sampling(own)
         fields = {"steps": s.steps, "solver": s.solver, "grid": s.grid, "guidance": s.guidance,
-                  "guidance_interval": s.guidance_interval, "guidance_rescale": s.guidance_rescale, **p.adaptive}  # fmt: skip
+                  "guidance_interval": s.guidance_interval, "guidance_rescale": s.guidance_rescale}  # fmt: skip
+        fields |= asked | dict(p.adaptive)
         told[preset] = {"sampling": fields, "forwards": p.forwards, "error": round(p.error, 5)}
     measured = {k: report[k] for k in ("model", "data", "items", "machine", "fm_audio", "torch")}
     return {"format": FORMAT, "presets": told, "measured": measured}

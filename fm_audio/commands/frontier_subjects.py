@@ -1,4 +1,4 @@
-"""What `fm-audio frontier` measures: a voice that speaks, a model that clones, makes sounds or writes."""
+"""What `fm-audio frontier` measures: a voice that speaks, a model that clones, makes sounds, writes or listens."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
+from fm_audio.audio import load_audio
 from fm_audio.checkpoint import CONFIG, load_model, read_config
 from fm_audio.data.text.edits import edit_distance
 from fm_audio.data.text.pairs import read_pairs
+from fm_audio.evaluation.clips import manifest_lines
 from fm_audio.evaluation.frontier import TWO_NULL, Distance, Generate
 from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.flow.sampling import QUANTILE, Sampling
@@ -19,15 +21,17 @@ from fm_audio.tasks.infill_guidance import TextFirst, WithoutBoth
 from fm_audio.tasks.infill_requests import InfillRequest
 from fm_audio.tasks.sound_requests import SoundRequest
 from fm_audio.tasks.speech_requests import SpeechRequest
+from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.text_in_place import TextInPlace
 from fm_audio.tasks.text_models import SHIPPED as TEXTS
 from fm_audio.tasks.text_requests import TextRequest
 from fm_audio.tasks.text_to_text import TextToText
+from fm_audio.tasks.transcription import TranscriptRequest
 from fm_audio.types import FmAudioError
 from fm_audio.voices.bank import VoiceBank, reference_of
 from fm_audio.voices.cloner import KIND as CLONES
 from fm_audio.voices.cloner import cloner_folder, load_cloner
-from fm_audio.voices.find import find, load
+from fm_audio.voices.find import device_named, find, load
 from fm_audio.voices.presets import sampling_of
 from fm_audio.voices.reference import Reference
 from fm_audio.voices.sounds import KIND, kind_of, load_sounds, sounds_folder
@@ -60,8 +64,10 @@ def subject_of(given: argparse.Namespace) -> Subject:
     kind = kind_of(model)
     if kind != CLONES and (given.reference, given.reference_text) != (None, None):
         raise FmAudioError(f"--reference: {model} does not clone and hears none; leave it out")
-    if (folder := _written_by(model)) is not None:
+    if (folder := _folder_of(model, TextToText, TextInPlace)) is not None:
         return _writing(folder, _texts(data, limit), device)
+    if (folder := _folder_of(model, SpeechToText)) is not None:
+        return _listening(folder, Path(data), limit, device)
     lines = _lines(data, limit)
     if kind == CLONES:
         return _cloning(given, lines)
@@ -110,17 +116,17 @@ def _cloning(given: argparse.Namespace, lines: Sequence[str]) -> Subject:
     return Subject(cloner_folder(given.model), cloner.name, own, speech, len(lines), of_modes=of_modes)
 
 
-def _written_by(model: str) -> Path | None:
-    """The folder of a model that writes by flow, if it is one."""
+def _folder_of(model: str, *tasks: type) -> Path | None:
+    """The folder of a model, if it is of one of these tasks."""
     for folder in (Path(model), TEXTS / model):
         if (folder / CONFIG).is_file():
             kind = str(read_config(folder)["model"].get("class_path", "")).rsplit(".", 1)[-1]
-            return folder if kind in (TextToText.__name__, TextInPlace.__name__) else None
+            return folder if kind in {task.__name__ for task in tasks} else None
     return None
 
 
 def _writing(folder: Path, texts: Sequence[str], device: str) -> Subject:
-    model = load_model(folder).eval().to(device)
+    model = load_model(folder).eval().to(device_named(device))
     if getattr(model, "source", None) is None:
         raise FmAudioError(f"{folder}: writes freely, and frontier compares answers; give a model that answers a source")
     own = sampling_of(folder, read_config(folder), default=model.default_sampling())  # type: ignore[operator]
@@ -130,6 +136,20 @@ def _writing(folder: Path, texts: Sequence[str], device: str) -> Subject:
         return model.generate([TextRequest(texts[item], seed)], sampling, to_the_end)[0].ids  # type: ignore[operator]
 
     return Subject(folder, folder.name, _measured_from(own), text, len(texts), edit_distance, (QUANTILE,), rests=False)
+
+
+def _listening(folder: Path, manifest: Path, limit: int, device: str) -> Subject:
+    """Recordings are written down; answers differ in edits of letters."""
+    model = load_model(folder).eval().to(device_named(device))
+    assert isinstance(model, SpeechToText)
+    heard = [load_audio(line.path, model.spec.sample_rate) for line in manifest_lines(manifest, limit=limit)]
+    own = sampling_of(folder, read_config(folder), default=model.default_sampling())
+    to_the_end = replace(model.default_decoding(), patience=None)
+
+    def text(item: int, seed: int, sampling: Sampling) -> str:
+        return model.generate([TranscriptRequest(heard[item], seed)], sampling, to_the_end)[0].text
+
+    return Subject(folder, folder.name, _measured_from(own), text, len(heard), edit_distance, (QUANTILE,), rests=False)
 
 
 def _measured_from(sampling: Sampling) -> Sampling:

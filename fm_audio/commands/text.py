@@ -19,6 +19,7 @@ from fm_audio.tasks.text_models import folder_of
 from fm_audio.tasks.text_requests import GeneratedText, TextRequest
 from fm_audio.tasks.text_to_text import TextToText
 from fm_audio.types import FmAudioError
+from fm_audio.voices.find import device_named
 
 FLOW_ONLY = ("steps", "guidance", "length", "candidates", "preset")
 
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         raise FmAudioError(f"--count {given.count}: counts texts that are written freely; leave out the text, or --count")
     inputs = _inputs(given)
     folder = folder_of(given.model)
-    loaded = load_model(folder).to(given.device)
+    loaded = load_model(folder).to(device_named(given.device))
     model = part_of(loaded, "writing")
     own = writing_sampling(folder, loaded, model, given.preset) if isinstance(model, TextToText | TextInPlace) else None
     made = _written(model, own, [TextRequest(text, given.seed + i) for i, text in enumerate(inputs)], given)

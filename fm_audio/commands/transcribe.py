@@ -15,6 +15,7 @@ from fm_audio.tasks.joint import part_of
 from fm_audio.tasks.speech_to_text import SpeechToText
 from fm_audio.tasks.transcription import Transcript, TranscriptRequest
 from fm_audio.types import FmAudioError
+from fm_audio.voices.find import device_named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Prints one line for each file. Raises FmAudioError before anything is printed when something cannot be heard."""
     given = parser().parse_args(argv)
-    loaded = load_model(given.model).to(given.device)
+    loaded = load_model(given.model).to(device_named(given.device))
     model = part_of(loaded, "listening")
     if not isinstance(model, SpeechToText):
         raise FmAudioError(f"{given.model}: holds a {type(model).__name__}, which does not listen; give a speech-to-text model")

@@ -31,6 +31,7 @@ from fm_audio.types import Cond, FmAudioError, Frames, Mask, masked_mean
 
 LEVELS = 6  # gaps of 1, 1/2, … 1/32
 QUIETEST = 0.5
+WAY_STEPS = 8  # of a teacher's way: a student of `Ways` learns no shorter ones
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class Ways(Taught):
     quarter … at once, `draws` times of each way, since walking costs the most. It starts where samples start, so that places are
     those that a student comes by."""
 
-    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = 8, draws: int = 4) -> None:
+    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = WAY_STEPS, draws: int = 4) -> None:
         super().__init__(teacher, guidance)
         if steps < 1 or steps & (steps - 1) or draws < 1:
             raise FmAudioError(f"Ways: steps is {steps}, draws {draws}; give a power of two, often 8, and 1 or more, often 4")

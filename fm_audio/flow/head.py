@@ -24,7 +24,7 @@ from fm_audio.flow.path import LinearPath, Path, point
 from fm_audio.flow.resting import RestingField
 from fm_audio.flow.runner import Runner
 from fm_audio.flow.sampling import Sampling
-from fm_audio.flow.solver import Field
+from fm_audio.flow.solver import Euler, Field, Solver
 from fm_audio.flow.time_law import TimeLaw, Uniform
 from fm_audio.types import Cond, FmAudioError, Frames, Mask, Times
 
@@ -53,6 +53,7 @@ class FlowHead(nn.Module):
         if not 0.0 <= condition_drop < 1.0:
             raise FmAudioError(f"FlowHead: condition_drop is {condition_drop}; give a probability in [0, 1), usually 0.1.")
         self.backbone, self.ports = backbone, nn.ModuleDict(ports)
+        self.least_step = float(getattr(backbone, "least", 0.0))  # of a student that knows no shorter ones
         self.path: Path = path or LinearPath()
         self.coupling: Coupling = coupling or Independent()
         self.time_law: TimeLaw = time_law or Uniform()
@@ -210,7 +211,8 @@ class FlowHead(nn.Module):
 
     def solve(self, field: Field, x0: Frames, sampling: Sampling, port: str = "mel", since: float = 0.0) -> Frames:
         """Follow a field from x0 over the grid that sampling names, squeezed into [since, 1]; items rest if sampling says so."""
-        solver = sampling.make_solver(self.path)
+        solver, times = sampling.make_solver(self.path), since + (1.0 - since) * sampling.times(self.time_law)
+        self._require_learnt(solver, sampling, times)
         if solver.forwards_per_step is None and self._self_conditioned(port):
             raise FmAudioError(
                 f"sampling: the adaptive solver {sampling.solver!r} tries steps again, which a self-conditioned head answers "
@@ -218,7 +220,17 @@ class FlowHead(nn.Module):
             )
         if sampling.rest > 0.0:
             field = RestingField(field, self.path, sampling.rest)
-        return solver(field, x0, since + (1.0 - since) * sampling.times(self.time_law))
+        return solver(field, x0, times)
+
+    def _require_learnt(self, solver: Solver, sampling: Sampling, times: Tensor) -> None:
+        """Refuse steps of a student that it was not taught."""
+        shortest = float(times.diff().min())
+        if self.least_step > 0.0 and (not isinstance(solver, Euler) or shortest < self.least_step - 1e-6):
+            raise FmAudioError(
+                f"sampling: solver {sampling.solver!r}, shortest step {shortest:.3g}: this student knows Euler's steps from "
+                f"{self.least_step:g} of the way to all of it; take solver 'euler' in at most {1 / self.least_step:.0f} steps of "
+                "the uniform grid, or its teacher"
+            )
 
     def forwards(self, sampling: Sampling) -> int | None:
         """Network evaluations of one `sample`, guided ones counted twice; None where they depend on the item."""

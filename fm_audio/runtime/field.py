@@ -73,7 +73,7 @@ class GraphHead(FlowHead):
     def __init__(self, graph: Graph, head: FlowHead, port: str, told: Sequence[str]) -> None:
         ports = {port: GraphPort(head.ports[port])}
         super().__init__(graph, ports, head.path, head.coupling, head.time_law, head.condition_drop)
-        self.told = tuple(told)
+        self.told, self.least_step = tuple(told), head.least_step
 
     def hasten(self, precision: str = "fp32", compile: bool = False) -> None:
         """Refuses all but what there is: precision and compiling belong to the export."""

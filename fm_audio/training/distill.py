@@ -14,13 +14,15 @@ from torch import nn
 
 from fm_audio.backbones.two_times import TwoTimes
 from fm_audio.checkpoint import load_into, load_model, read_config
-from fm_audio.flow.distillation import QUIETEST, FlowMap, Reflow, Steps, Ways
+from fm_audio.flow.distillation import QUIETEST, WAY_STEPS, FlowMap, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
 from fm_audio.types import FmAudioError
+from fm_audio.voices.find import reachable
+from fm_audio.voices.reference import own_reference
 
 OBJECTIVES: Mapping[str, Any] = {"flow_map": FlowMap, "steps": Steps, "reflow": Reflow, "ways": Ways}
-OF_TWO_TIMES = ("flow_map", "ways")
-FROM_TEACHER = ("kind", "vocoder", "voices", "default_voice", "sampling")
+OF_TWO_TIMES: Mapping[str, float] = {"flow_map": 0.0, "ways": 1 / WAY_STEPS}  # and the least gap that it learns
+ITS_OWN = ("format", "fm_audio", "model", "sampling", "reference")  # of a student's config; all else is its teacher's
 
 
 class Distill:
@@ -58,21 +60,30 @@ class Distill:
         task.requires_grad_(False)
         head.requires_grad_(True)
         if self.objective in OF_TWO_TIMES:
-            head.backbone = TwoTimes(head.backbone)
+            head.backbone = TwoTimes(head.backbone, OF_TWO_TIMES[self.objective])
 
     def exported(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """The node of the task as it is after `begin`."""
         arguments = dict(node["init_args"])
         if self.objective in OF_TWO_TIMES:
+            inner = {"inner": arguments["backbone"], "least": OF_TWO_TIMES[self.objective]}
             wrapper = f"{TwoTimes.__module__}.{TwoTimes.__qualname__}"
-            arguments["backbone"] = {"class_path": wrapper, "init_args": {"inner": arguments["backbone"]}}
+            arguments["backbone"] = {"class_path": wrapper, "init_args": inner}
         return {**node, "init_args": arguments}
 
-    def beside(self) -> dict[str, Any]:
-        """What stands beside the model in the teacher's config: voices, vocoder, and its sampling without guidance."""
-        config = read_config(Path(self.teacher))
-        kept = {k: config[k] for k in FROM_TEACHER if k in config}
-        sampling = {k: v for k, v in kept.get("sampling", {}).items() if k == "temperature"}
+    def beside(self, folder: Path) -> dict[str, Any]:
+        """What stands beside the model in the config of a student in `folder`: what stands in the teacher's (voices, vocoder,
+        where it comes from), and its sampling without guidance. The recording that a teacher clones from by itself is copied."""
+        teacher = Path(self.teacher)
+        config = read_config(teacher)
+        kept = {k: v for k, v in config.items() if k not in ITS_OWN}
+        if "vocoder" in kept:
+            kept["vocoder"] = reachable(kept["vocoder"], teacher)
+        reference = own_reference(teacher, config)
+        if reference is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            kept["reference"] = reference.beside(folder)
+        sampling = {k: v for k, v in config.get("sampling", {}).items() if k == "temperature"}
         own = {"steps": 2, "guidance": 1.0, "guidance_rescale": 0.0}
         return {**kept, "sampling": {**sampling, **own}, "distilled": self.objective}
 

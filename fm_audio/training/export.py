@@ -46,7 +46,7 @@ def export(run: Path, out: Path, checkpoint: Path | None = None, extra: dict[str
     beside = _speaking(node)
     if arguments.get("distill"):
         distilled = instantiate(arguments["distill"])
-        node, beside = distilled.exported(node), distilled.beside()
+        node, beside = distilled.exported(node), distilled.beside(out)
     # A module that averages its decoder by hand keeps the mean under its own name.
     prefix = "averaged." if any(key.startswith("averaged.") for key in weights) else f"{held}."
     state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}

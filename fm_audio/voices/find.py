@@ -170,6 +170,16 @@ def vocoder_folder(folder: Path, config: Mapping[str, Any]) -> Path | None:
     return place
 
 
+def reachable(vocoder: Any, base: Path) -> Any:
+    """A vocoder beside a model is named in full, since what is made of the model may lie elsewhere."""
+    if isinstance(vocoder, Mapping) and "folder" in vocoder:
+        return {**vocoder, "folder": reachable(vocoder["folder"], base)}
+    beside = base.parent / vocoder if isinstance(vocoder, str) else None
+    if beside is None or base.parent == SHIPPED or not (beside / CONFIG).is_file():
+        return vocoder
+    return str(beside.resolve())
+
+
 def device_named(device: str | torch.device) -> torch.device:
     try:
         where = torch.device(device)

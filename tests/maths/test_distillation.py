@@ -10,15 +10,19 @@ from torch import Tensor, nn
 
 from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.two_times import TwoTimes
-from fm_audio.flow.distillation import FlowMap, Lesson, Objective, Reflow, Steps, Ways
+from fm_audio.flow.distillation import WAY_STEPS, FlowMap, Lesson, Objective, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.token_port import TokenPort
 from fm_audio.layers import jump, jumping
 from fm_audio.types import Cond, FmAudioError
+from tests.invariance.cases import CASES, through_backbone
+from tests.invariance.company import TOLERANCE, distance
+from tests.invariance.test_contract import built, items_of
 from tests.maths.toys import GaussianField
 
+BACKBONES = [name for name, case in CASES.items() if case.run is through_backbone]
 MASK = torch.ones(32, 3, dtype=torch.bool)
 ONE, MANY = Sampling(steps=1), Sampling(steps=64)
 
@@ -133,6 +137,38 @@ def test_reflow_straightens_the_way() -> None:
 def test_steps_teaches_what_two_steps_of_the_teacher_do() -> None:
     head = taught(Steps(Exact(), longest=0.3), False)  # type: ignore[arg-type]
     assert off(head, Sampling(steps=6)) < 0.1
+
+
+def test_what_a_student_of_ways_was_not_taught_is_refused() -> None:
+    torch.manual_seed(0)
+    net = DiT(24, 2, 2, feedforward=2.0, position_kernel=0)
+    head = FlowHead(TwoTimes(net, least=1 / WAY_STEPS), {"mel": MelPort(2, 24)})
+    for sampling in (Sampling(steps=8), Sampling(steps=3, grid=(0.0, 0.5, 0.6251, 1.0)), Sampling(steps=1, rest=0.1)):
+        assert torch.isfinite(head.sample(MASK, Cond(), sampling, range(32))).all()
+    for sampling in (Sampling(steps=9), Sampling(steps=8, grid="sway"), Sampling(steps=2, solver="midpoint"),
+                     Sampling(steps=2, solver="ddim"), Sampling(steps=1, solver="bosh3")):  # fmt: skip
+        with pytest.raises(FmAudioError, match="knows Euler's steps from 0.125 of the way to all of it; .* in at most 8 steps"):
+            head.sample(MASK, Cond(), sampling, range(32))
+    with pytest.raises(FmAudioError, match="least is 2; give a gap from 0 to 1"):
+        TwoTimes(net, 2)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_any_backbone_can_be_told_a_gap(name: str) -> None:
+    case, items, net = CASES[name], items_of(name)[:2], built(name)
+    two = TwoTimes(net).eval()
+    with torch.no_grad():
+        plain = [case.run(net, [item], 0)[0][0] for item in items]
+        for gap in (0.0, 0.5):
+            with jumping(gap):
+                assert all(torch.equal(case.run(two, [i], 0)[0][0], p) for i, p in zip(items, plain, strict=True)), "untaught"
+        nn.init.normal_(two.gap[2].weight)  # type: ignore[arg-type]
+        assert all(torch.equal(case.run(two, [i], 0)[0][0], p) for i, p in zip(items, plain, strict=True)), "no gap"
+        with jumping(0.5):
+            alone = [case.run(two, [item], 0)[0][0] for item in items]
+            together = [row for row, *_ in case.run(two, items, 3)]
+    assert all(distance(a, p) > 1e-3 for a, p in zip(alone, plain, strict=True))
+    assert all(distance(a, b) <= TOLERANCE for a, b in zip(together, alone, strict=True))
 
 
 def test_a_second_time_adds_nothing_until_it_is_taught_and_at_no_gap() -> None:

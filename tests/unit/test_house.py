@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import subprocess
+import symtable
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +78,27 @@ def test_a_file_is_one_noun(path: Path) -> None:
     assert len(text.splitlines()) <= 350, "look for the second noun"
     if path.name != "__init__.py":
         assert ast.get_docstring(ast.parse(text)), "begin with the sentence that says what the file is"
+
+
+def undefined(source: str) -> set[str]:
+    """Names that code uses and nothing defines: the linters do not look, since they take jaxtyping's shapes for such names."""
+    top = symtable.symtable(source, "<source>", "exec")
+    known = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    tables, missing = [top], set()
+    for table in tables:
+        tables += table.get_children()
+        used = (s.get_name() for s in table.get_symbols() if s.is_referenced() and (s.is_global() or table is top))
+        missing |= set(used) - known - set(dir(builtins)) - {"__file__"}
+    return missing
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_name_is_defined(path: Path) -> None:
+    assert undefined((PACKAGE / path).read_text(encoding="utf-8")) == set()
+
+
+def test_names_that_are_not_defined_are_found() -> None:
+    assert undefined("import a\nb = a.c\ndef f(d):\n    return [e for x in d if g(x, b)]") == {"e", "g"}
 
 
 def run(code: str) -> None:

@@ -73,6 +73,13 @@ def test_it_is_put_on_by_sound(adapter: Path, base: Path, tmp_path: Path) -> Non
     assert all(bool((state[k] == v).all()) for k, v in maker.model.state_dict().items())
 
 
+def test_merged_it_needs_neither_base_nor_adapter(adapter: Path, base: Path, tmp_path: Path) -> None:
+    assert main(["adapt", "merge", str(adapter), "-o", str(tmp_path / "whole")]) == 0
+    worn, whole_one = load_sounds(base, adapter=adapter), load_sounds(tmp_path / "whole")
+    assert all(bool((worn.model.state_dict()[k] == v).all()) for k, v in whole_one.model.state_dict().items())
+    assert worn.sampling == whole_one.sampling
+
+
 def test_what_does_not_fit_is_refused(adapter: Path, base: Path, folder: Path, tmp_path: Path) -> None:
     elsewhere = drawn(tmp_path / "other", 1)
     with pytest.raises(FmAudioError, match="was made for .* with fingerprint"):

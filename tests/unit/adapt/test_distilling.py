@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from fm_audio.checkpoint import instantiate, load_model, read_config, save_model
+from fm_audio.audio import Audio
+from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config, save_model
 from fm_audio.cli import main
 from fm_audio.data.cuts import load_cuts
 from fm_audio.data.preparation.prepare import write_cuts
@@ -17,7 +21,10 @@ from fm_audio.training.distill import Distill
 from fm_audio.training.export import _speaking
 from fm_audio.types import FmAudioError
 from fm_audio.voices import load
+from fm_audio.voices.cloner import load_cloner
+from fm_audio.voices.reference import Reference
 from fm_audio.voices.sounds import load_sounds
+from tests.unit.adapt.test_adapting_cloners import our_cloner
 from tests.unit.test_sounds import NODE as SOUNDS
 
 QUICK = ["--steps", "3", "--precision", "32-true", "--batch", "5"]
@@ -75,6 +82,38 @@ def test_a_student_of_sounds_has_guidance_baked_in(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.slow
+def test_a_student_of_an_adapter_is_a_whole_voice(
+    tiny_voice: Path, make_adapter: Callable[..., Path], cuts: str, tmp_path: Path
+) -> None:
+    carl = make_adapter("carl", rank=3)
+    assert main(["distill", "--teacher", str(carl), "--data", cuts, "-o", str(tmp_path / "student"), *QUICK]) == 0
+    student, worn = load(tmp_path / "student"), load(tiny_voice, adapter=carl)
+    assert student.name == "carl" and student.cards["carl"]["consent"] == "asked"
+    ours, theirs = (v.model.state_dict() for v in (student, worn))
+    texts = [k for k in theirs if k in ours and not k.startswith("head.") and ours[k].shape == theirs[k].shape]
+    assert texts and all(torch.allclose(ours[k], theirs[k], atol=1e-2) for k in texts), "what is not taught is the adapter's"
+    assert len(student.say("Hello.").samples) > 0
+
+
+@pytest.mark.slow
+def test_a_student_of_a_cloner_hears_what_its_teacher_heard(cuts: str, tmp_path: Path) -> None:
+    """The recording that an adapted cloner speaks from by itself, and what a converted one is shown, go on to the student."""
+    teacher, out = our_cloner(tmp_path), tmp_path / "student"
+    own = Reference(Audio(np.sin(np.arange(48_000, dtype=np.float32) / 30) / 2, 24_000), "a tone")
+    config = read_config(teacher)
+    config |= {"reference": own.beside(teacher), "converted_from": "f5-v1", "facts": {"consent": "asked"}}
+    (teacher / CONFIG).write_text(json.dumps(config))
+    assert main(["distill", "--teacher", str(teacher), "--data", cuts, "-o", str(out), "--objective", "ways", *QUICK]) == 0
+    kept, student = read_config(out), load_cloner(out)
+    assert all(kept[k] == config[k] for k in ("reference", "converted_from", "facts", "kind", "vocoder"))
+    assert student.reference().text == "a tone" and not student.fills_bands
+    assert student.sampling.guidance == 1.0 and len(student.say("Say it.").samples) > 0
+    assert main(["clone", "Say it.", "--model", str(out), "-o", str(tmp_path / "a.wav"), "--solver", "midpoint"]) == 2
+    assert main(["clone", "Say it.", "--model", str(out), "-o", str(tmp_path / "a.wav"), "--steps", "9"]) == 2
+    assert main(["clone", "Say it.", "--model", str(out), "-o", str(tmp_path / "a.wav"), "--steps", "8"]) == 0
+
+
+@pytest.mark.slow
 def test_steps_keeps_the_network_as_it_is_and_texts_are_distilled_too(tmp_path: Path) -> None:
     node = {
         "class_path": "fm_audio.tasks.text_to_text.TextToText",
@@ -113,4 +152,7 @@ def test_what_cannot_be_distilled_is_refused(tiny_voice: Path, cuts: str, tmp_pa
         Distill(str(tiny_voice)).begin(model)
     assert main(["distill", "--teacher", str(tmp_path), "--data", cuts, "-o", str(tmp_path / "a"), *QUICK]) == 2
     assert main(["distill", "--teacher", str(tiny_voice), "--data", cuts, "-o", str(tmp_path / "a"), "--steps", "0"]) == 2
-    assert not (tmp_path / "a").exists()
+    asked = ["distill", "--teacher", str(tiny_voice), "--data", cuts, "-o", str(tmp_path / "a"), *QUICK]
+    assert main([*asked, "--learning-rate", "-1"]) == 2
+    assert torch.cuda.is_available() or main([*asked, "--device", "cuda"]) == 2
+    assert not (tmp_path / "a").exists() and not list(tmp_path.glob(".a*"))

@@ -121,6 +121,13 @@ def test_presets_of_a_voice_are_measured_written_and_used(
     assert voice.sampling.steps == told["presets"]["balanced"]["sampling"]["steps"]
     assert fast.sampling.steps == told["presets"]["fast"]["sampling"]["steps"] <= 4
     assert voice.sampling.temperature == load(tiny_voice).sampling.temperature, "what is no preset's business stays"
+    told["measured"]["chosen_by"] = "ears"
+    (folder / FILE).write_text(json.dumps(told))
+    few = ["frontier", str(folder), "--data", str(tmp_path / "lines.txt"), "--solver", "euler", "--steps", "1", "4"]
+    assert main([*few, "--grid", "sway", "--rest", "0.1", "--guidance", "own"]) == 0
+    said = capsys.readouterr().err
+    assert "sampling.json stays as it is: its presets were chosen by ears" in said and "--rest was not measured: adaptive" in said
+    assert json.loads((folder / FILE).read_text()) == told
     assert len(voice.say("Hello.", steps=3).samples) > 0, "other steps may be asked for, whatever grid the preset has"
     assert main(["say", "Hello.", "-o", str(tmp_path / "a.wav"), "--voice", str(folder), "--preset", "best"]) == 0
     assert main(["say", "Hello.", "-o", str(tmp_path / "a.wav"), "--voice", str(folder), "--preset", "quick"]) == 2
@@ -169,6 +176,8 @@ def test_text_is_measured_in_edits_and_its_presets_are_used(tmp_path: Path, caps
     assert {p["forwards"] for p in points} == {1, 4} and not any(p["adaptive"] for p in points), "tokens have a rest of their own"
     assert report["temperature"] == 1 and report["items"] == 2 and min(p["error"] for p in points) < 1
     told = json.loads((folder / FILE).read_text())
+    assert all(preset["sampling"]["temperature"] == 1 for preset in told["presets"].values()), "as it was measured"
+    assert main([*asked, "--device", "gpu7"]) == 2 and "device 'gpu7' cannot be used" in capsys.readouterr().err
     told["presets"]["best"]["sampling"] |= {"steps": 7, "solver": "euler", "grid": "uniform"}
     (folder / FILE).write_text(json.dumps(told))
     more = ["--json", "--temperature", "0"]

@@ -136,4 +136,4 @@ def test_real_time_factor() -> None:
     assert real_time_factor([0.1, 0.3], [2.0, 6.0]) == pytest.approx(0.05)
     result, seconds = timed(lambda: time.sleep(0.02) or "said")  # type: ignore[func-returns-value]
     assert result == "said"
-    assert 0.02 <= seconds < 1
+    assert seconds >= 0.02, "the clock ran while it worked"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -241,6 +242,22 @@ def test_bad_input_is_one_line(folder: Path, tiny_voice: Path, tmp_path: Path, c
         assert main(["transcribe", *arguments]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert says in line
+
+
+def test_how_few_forwards_are_enough_is_measured_and_used(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    model = tmp_path / "model"
+    shutil.copytree(folder / "model", model)
+    asked = ["frontier", str(model), "--data", str(folder / "manifest.jsonl"), "--solver", "euler", "--grid", "uniform"]
+    assert main([*asked, "--steps", "1", "4", "--temperature", "20", "--threads", "1"]) == 0
+    points = json.loads((model / "frontier.json").read_text())["points"]
+    assert {p["forwards"] for p in points} == {1, 4}
+    capsys.readouterr()
+    assert main(["transcribe", str(folder / "abc.wav"), "--model", str(model), "--preset", "fast", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["passages"][0]["text"] is not None
+    assert main([*asked[:3], "none.jsonl"]) == 2 and "none.jsonl" in capsys.readouterr().err
 
 
 def test_error_rates_are_measured_by_steps(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
