@@ -24,7 +24,7 @@ from fm_audio.data.speech import SpeechDataModule
 from fm_audio.flow.distillation import QUIETEST
 from fm_audio.folders import becoming, require_new
 from fm_audio.tasks.text_to_audio import RETRIEVE, TextToAudio
-from fm_audio.training.distill import OBJECTIVES, Distill
+from fm_audio.training.distill import OBJECTIVES, Distill, teacher_sampling
 from fm_audio.types import FmAudioError
 from fm_audio.voices.adapter import TENSORS, read_adapter
 from fm_audio.voices.find import device_named
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
         teacher = whole_teacher(given.teacher, Path(scratch))
         config = read_config(teacher)
         model = load_model(teacher)
-        guidance = given.guidance if given.guidance is not None else _guidance(model, config)
+        guidance = given.guidance if given.guidance is not None else teacher_sampling(teacher, model).guidance
         distill = Distill(str(teacher), given.objective, guidance, tuple(given.temperatures))
         distill.begin(model)
         batches = data_of(model, given.data, given.batch, given.seed).endless()
@@ -94,12 +94,6 @@ def whole_teacher(folder: Path, scratch: Path) -> Path:
     adapter = read_adapter(folder)
     write_merged(scratch, adapter, base_of(adapter), half=False)
     return scratch
-
-
-def _guidance(model: nn.Module, config: Mapping[str, Any]) -> float:
-    """The weight that the teacher samples with."""
-    usual = getattr(model, "default_sampling", None)
-    return float(config.get("sampling", {}).get("guidance", usual().guidance if usual is not None else 1.0))
 
 
 def data_of(task: nn.Module, files: Sequence[str], batch: float, seed: int) -> Any:
@@ -137,5 +131,7 @@ def _trained(model: nn.Module, batches: Iterable[Any], given: argparse.Namespace
             device=given.device, precision=given.precision, progress=sys.stderr.isatty(),
         )  # fmt: skip
     print(f"{steps} steps", file=sys.stderr)
+    if not all(bool(value.isfinite().all()) for value in kept.values()):
+        raise FmAudioError("distill: the student's weights are no numbers any more; lower --learning-rate")
     model.to("cpu")
     return {name: value.cpu() for name, value in kept.items()}

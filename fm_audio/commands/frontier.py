@@ -89,27 +89,15 @@ def main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
     if min([given.limit, given.most_forwards, given.threads, *given.steps]) < 1:
         raise FmAudioError("--limit, --steps, --most-forwards and --threads: give whole numbers from 1")
-    subject = subject_of(given)
-    if TWO_NULL in (given.guidance or ()) and TWO_NULL not in subject.of_modes:
-        raise FmAudioError(f"--guidance {TWO_NULL}: is for models that clone and lean away from both at once; leave it out")
-    own = subject.own if given.temperature is None else replace(subject.own, temperature=given.temperature)
-    out = given.out or subject.folder
-    if not out.is_dir():
-        raise FmAudioError(f"--out {out}: is no folder; make it first")
     before = torch.get_num_threads()
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(given.threads)  # before the model is there: those of ONNX keep what they find
     try:
-        with progress_bar("measuring") as bar:
-            frontier = Frontier(subject.generate, subject.items, own, bar, subject.distance, subject.of_modes)
-            modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off", *subject.of_modes])
-            solvers, grids = given.solver or USUAL_SOLVERS, given.grid or (*subject.more_grids, *USUAL_GRIDS)
-            adaptive = {name: getattr(given, name) for name in ADAPTIVE if getattr(given, name) is not None}
-            if given.rest is None and not subject.rests:
-                adaptive["rest"] = []
-            if given.cache is None and not _recalls(subject.generate, own):
-                adaptive["cache"] = []
-            adaptive = {**ADAPTIVE, **adaptive}
-            points = frontier.sweep(solvers, grids, given.steps, modes, given.most_forwards, adaptive)
+        subject = subject_of(given)
+        own = subject.own if given.temperature is None else replace(subject.own, temperature=given.temperature)
+        out = given.out or subject.folder
+        if not out.is_dir():
+            raise FmAudioError(f"--out {out}: is no folder; make it first")
+        points = _measured(given, subject, own)
     finally:
         torch.set_num_threads(before)
     if not points:
@@ -130,6 +118,29 @@ def main(argv: Sequence[str]) -> int:
     for line in table(points, chosen):
         print(line)
     return 0
+
+
+def _measured(given: argparse.Namespace, subject: Subject, own: Sampling) -> list[Point]:
+    """All ways that are asked for and that the model can go."""
+    if TWO_NULL in (given.guidance or ()) and TWO_NULL not in subject.of_modes:
+        raise FmAudioError(f"--guidance {TWO_NULL}: is for models that clone and lean away from both at once; leave it out")
+    solvers = given.solver or USUAL_SOLVERS
+    if not subject.adapts:
+        refused = [name for name in solvers if SOLVERS[name]().forwards_per_step is None]
+        if given.solver and refused:
+            lacks = "tries steps again, which a self-conditioned head answers otherwise; leave it out"
+            raise FmAudioError(f"--solver {refused[0]}: {lacks}")
+        solvers = [name for name in solvers if name not in refused]
+    with progress_bar("measuring") as bar:
+        frontier = Frontier(subject.generate, subject.items, own, bar, subject.distance, subject.of_modes)
+        modes = given.guidance or (["own"] if own.guidance == 1.0 else ["own", "interval", "off", *subject.of_modes])
+        grids = given.grid or (*subject.more_grids, *USUAL_GRIDS)
+        adaptive = {name: getattr(given, name) for name in ADAPTIVE if getattr(given, name) is not None}
+        if given.rest is None and not subject.rests:
+            adaptive["rest"] = []
+        if given.cache is None and not _recalls(subject.generate, own):
+            adaptive["cache"] = []
+        return frontier.sweep(solvers, grids, given.steps, modes, given.most_forwards, {**ADAPTIVE, **adaptive})
 
 
 def _recalls(generate: Generate, own: Sampling) -> bool:

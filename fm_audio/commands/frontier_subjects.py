@@ -40,8 +40,8 @@ from fm_audio.voices.sounds import KIND, kind_of, load_sounds, sounds_folder
 @dataclass(frozen=True)
 class Subject:
     """The model's folder and name, how it samples by itself, what makes an item, how many items there are, how far apart two
-    answers are (None: mels), grids that it has beyond the usual ones, whether velocities may rest, and what makes an item by ways
-    of guidance that a `Sampling` cannot say."""
+    answers are (None: mels), grids that it has beyond the usual ones, whether velocities may rest, what makes an item by ways
+    of guidance that a `Sampling` cannot say, and whether adaptive solvers can follow the head."""
 
     folder: Path
     name: str
@@ -52,6 +52,7 @@ class Subject:
     more_grids: Sequence[str] = ()
     rests: bool = True
     of_modes: Mapping[str, Generate] = field(default_factory=dict)
+    adapts: bool = True
 
 
 def subject_of(given: argparse.Namespace) -> Subject:
@@ -135,7 +136,9 @@ def _writing(folder: Path, texts: Sequence[str], device: str) -> Subject:
     def text(item: int, seed: int, sampling: Sampling) -> Sequence[int]:
         return model.generate([TextRequest(texts[item], seed)], sampling, to_the_end)[0].ids  # type: ignore[operator]
 
-    return Subject(folder, folder.name, _measured_from(own), text, len(texts), edit_distance, (QUANTILE,), rests=False)
+    return Subject(
+        folder, folder.name, _measured_from(own), text, len(texts), edit_distance, (QUANTILE,), False, adapts=_adapts(model)
+    )
 
 
 def _listening(folder: Path, manifest: Path, limit: int, device: str) -> Subject:
@@ -149,7 +152,14 @@ def _listening(folder: Path, manifest: Path, limit: int, device: str) -> Subject
     def text(item: int, seed: int, sampling: Sampling) -> str:
         return model.generate([TranscriptRequest(heard[item], seed)], sampling, to_the_end)[0].text
 
-    return Subject(folder, folder.name, _measured_from(own), text, len(heard), edit_distance, (QUANTILE,), rests=False)
+    return Subject(
+        folder, folder.name, _measured_from(own), text, len(heard), edit_distance, (QUANTILE,), False, adapts=_adapts(model)
+    )
+
+
+def _adapts(model: torch.nn.Module) -> bool:
+    """Not where a head is told its last estimate, which trying a step again would change."""
+    return not any(getattr(part, "self_conditioning", 0.0) for part in model.modules())
 
 
 def _measured_from(sampling: Sampling) -> Sampling:

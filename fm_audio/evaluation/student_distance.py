@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         texts = load_protocol(given.data, "en").first(given.limit).sentences
         teacher, student = (Speech(load(name), texts) for name in (given.teacher, given.student))
         sampling = teacher.voice.sampling
-        own = Sampling(guidance=sampling.guidance, temperature=sampling.temperature)
+        own = replace(sampling, solver="euler", grid="uniform", tolerance=None)
         found = distances(teacher, student, own, given.steps, given.student_steps)
         if given.json:
             save_json(given.json, {"voice": teacher.voice.name, "data": given.data, "items": len(texts), "distances": found})

@@ -56,7 +56,7 @@ def follow(pair: Pair, measure: Measure, field: Field, x0: Tensor, grid: Tensor,
         return of_items(field, rows)(x, (start + span * u).float())
 
     on = torch.arange(len(u), device=u.device)  # the items that are under way
-    x, k1 = x0.clone(), slope(x0, u, on)
+    x, k1 = x0.clone(), slope(x0, u, on).clone()  # fields may give back what they are given
     for _ in range(max_steps):
         width = h[on]
         slopes = [k1[on]]

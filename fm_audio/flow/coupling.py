@@ -43,7 +43,7 @@ class MinibatchOT:
 
     def __call__(self, x0: Tensor, x1: Tensor, mask: Tensor, cond: Cond) -> Tensor:
         cost = distances(x0, x1, mask)
-        summary = _summary(cond)
+        summary = _summary(cond, mask)
         if summary is not None and self.condition_weight > 0.0:
             unit = F.normalize(summary, dim=-1)
             cost = cost + self.condition_weight * (1.0 - unit @ unit.T)
@@ -60,15 +60,21 @@ def distances(x0: Tensor, x1: Tensor, mask: Tensor) -> Tensor:
     return (squares - 2.0 * cross) / ((keep @ keep.T).clamp(min=1.0) * x1.shape[-1])
 
 
-def _summary(cond: Cond) -> Tensor | None:
-    """All of an item's condition as one vector (b e): positions are averaged."""
-    parts = [] if cond.frames is None else [cond.frames.mean(1)]
+def _summary(cond: Cond, mask: Tensor) -> Tensor | None:
+    """All of an item's condition as one vector (b e): positions that are no padding are averaged."""
+    parts = [] if cond.frames is None else [_mean(cond.frames, mask)]
     if cond.tokens is not None:
-        keep = torch.ones_like(cond.tokens[..., 0]) if cond.tokens_mask is None else cond.tokens_mask.to(cond.tokens.dtype)
-        parts.append((cond.tokens * keep[..., None]).sum(1) / keep.sum(1, keepdim=True).clamp(min=1.0))
+        parts.append(_mean(cond.tokens, cond.tokens_mask))
     if cond.vector is not None:
         parts.append(cond.vector)
     return torch.cat(parts, -1).detach().float() if parts else None
+
+
+def _mean(x: Tensor, mask: Tensor | None) -> Tensor:
+    """(b n e), (b n) -> (b e)."""
+    if mask is None:
+        return x.mean(1)
+    return x.masked_fill(~mask[..., None], 0.0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def assign(cost: Any) -> Any:

@@ -2,7 +2,7 @@
 
     FlowMap   mean velocity u(x, s, t) over gaps 1, 1/2 … 1/32 by halves: (t − s) u_st = (m − s) u_sm + (t − m) u_mt, m the middle
               (shortcut models, Frans et al. 2025; SplitMeanFlow, Guo et al. 2025); where the gap is 0, the teacher's velocity.
-              Of tokens the same in probabilities: p_st = g p_sm + (1 − g) p_mt, g = (1 − t)(m − s) / ((1 − m)(t − s)), by KL
+              Of tokens the same in probabilities: p_st = g p_sm + (1 − g) p_mt, g = (1 − t) / (1 − t + 1 − s), by KL
     Steps     the mean velocity of two steps of the teacher, over a gap up to 0.3, for a student of one time (ZipVoice, Zhu et al.
               2025)
     Reflow    straight lines from noise to where the teacher carries it (Liu et al. 2023, "Rectified flow")
@@ -15,7 +15,7 @@ Guidance is baked in: the teacher is followed with its weight, the student is as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fm_audio.flow.guidance import Nulls
-from fm_audio.flow.path import point
+from fm_audio.flow.path import LinearPath, point
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.time_law import uniforms
 from fm_audio.layers import jumping
@@ -66,9 +66,17 @@ class Taught:
 
     temperatures: tuple[float, float] = (QUIETEST, 1.0)
 
-    def __init__(self, teacher: nn.Module, guidance: float = 1.0) -> None:
+    def __init__(self, teacher: nn.Module, guidance: float | Sampling = 1.0) -> None:
+        """guidance: a weight, or a sampling, whose interval and rescaling are followed too."""
         self._teacher = [teacher.eval().requires_grad_(False)]  # a list, so that it is no part of the student
-        self.guidance = guidance
+        asked = guidance if isinstance(guidance, Sampling) else Sampling(guidance=guidance)
+        self.followed = Sampling(
+            guidance=asked.guidance, guidance_interval=asked.guidance_interval, guidance_rescale=asked.guidance_rescale
+        )
+
+    @property
+    def guidance(self) -> float:
+        return self.followed.guidance
 
     def noise_scale(self, b: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
         """(b 1 1)."""
@@ -80,8 +88,7 @@ class Taught:
         return self._teacher[0].to(lesson.x1.device)
 
     def field(self, lesson: Lesson) -> Any:
-        sampling = Sampling(guidance=self.guidance)
-        return self.teacher(lesson).field(lesson.mask, lesson.cond, sampling, lesson.port, lesson.null)
+        return self.teacher(lesson).field(lesson.mask, lesson.cond, self.followed, lesson.port, lesson.null)
 
 
 class FlowMap(Taught):
@@ -91,7 +98,7 @@ class FlowMap(Taught):
     which agree with each other soon, then weigh the most and what the teacher teaches the least where it is missed most, and the
     student drifts off."""
 
-    def __init__(self, teacher: nn.Module, guidance: float = 1.0, diagonal: float = 0.5) -> None:
+    def __init__(self, teacher: nn.Module, guidance: float | Sampling = 1.0, diagonal: float = 0.5) -> None:
         super().__init__(teacher, guidance)
         if not 0.0 < diagonal < 1.0:
             raise FmAudioError(f"FlowMap: diagonal is {diagonal}; give a share between 0 and 1, often 0.5")
@@ -105,6 +112,8 @@ class FlowMap(Taught):
         s = uniforms(b, False, generator, device).float() * (1.0 - gap)
         x = point(head.path, lesson.x0, lesson.x1, s)
         tokens = _of_tokens(head, lesson)
+        if tokens and not (isinstance(head.path, LinearPath) and head.path.sigma_min == 0.0):
+            raise FmAudioError("FlowMap: probabilities of tokens are joined on a straight path alone; distil by Reflow")
         with torch.no_grad():
             field = self.field(lesson)
             v = field(x, s)
@@ -115,8 +124,9 @@ class FlowMap(Taught):
             middle = x + half.view(-1, 1, 1) * u1
             second, u2 = _asked(head, middle, s + half, told, lesson)
             if tokens:
-                end, mid = s + gap, s + half
-                share = ((1 - end) * half / ((1 - mid) * gap).clamp(min=1e-6)).clamp(0, 1).view(-1, 1, 1)
+                last = head.ports[lesson.port].t_last
+                begun, left = ((1 - t.clamp(max=last)) for t in (s, s + half))  # what velocities divide by
+                share = ((left - half).clamp(min=0) / (left - half + begun).clamp(min=1e-6)).clamp(0, 1).view(-1, 1, 1)
                 joined = share * first.softmax(-1) + (1 - share) * second.softmax(-1)
                 target = torch.where(still.view(-1, 1, 1), here.softmax(-1), joined)
             else:
@@ -131,7 +141,7 @@ class FlowMap(Taught):
 class Steps(Taught):
     """Two steps of the teacher in one of the student's, who is of one time. `longest`: the largest gap."""
 
-    def __init__(self, teacher: nn.Module, guidance: float = 1.0, longest: float = 0.3) -> None:
+    def __init__(self, teacher: nn.Module, guidance: float | Sampling = 1.0, longest: float = 0.3) -> None:
         super().__init__(teacher, guidance)
         if not 0.0 < longest <= 1.0:
             raise FmAudioError(f"Steps: longest is {longest}; give a gap above 0 and at most 1, often 0.3")
@@ -155,7 +165,7 @@ class Steps(Taught):
 class Reflow(Taught):
     """Flow matching between noise and what the teacher makes of it in `steps` steps (AB2)."""
 
-    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = 8) -> None:
+    def __init__(self, teacher: nn.Module, guidance: float | Sampling = 1.0, steps: int = 8) -> None:
         super().__init__(teacher, guidance)
         if steps < 1:
             raise FmAudioError(f"Reflow: steps is {steps}; give 1 or more, often 8")
@@ -163,7 +173,7 @@ class Reflow(Taught):
 
     def __call__(self, head: Any, lesson: Lesson) -> Tensor:
         x0, device, port = lesson.x0, lesson.x0.device, lesson.port
-        sampling = Sampling(self.steps, solver="ab2", guidance=self.guidance)
+        sampling = replace(self.followed, steps=self.steps, solver="ab2")
         with torch.no_grad():
             made = self.teacher(lesson).solve(self.field(lesson), x0, sampling, port)
         t = head.time_law.sample(len(x0), lesson.generator, device)
@@ -177,7 +187,7 @@ class Ways(Taught):
     quarter … at once, `draws` times of each way, since walking costs the most. It starts where samples start, so that places are
     those that a student comes by."""
 
-    def __init__(self, teacher: nn.Module, guidance: float = 1.0, steps: int = WAY_STEPS, draws: int = 4) -> None:
+    def __init__(self, teacher: nn.Module, guidance: float | Sampling = 1.0, steps: int = WAY_STEPS, draws: int = 4) -> None:
         super().__init__(teacher, guidance)
         if steps < 1 or steps & (steps - 1) or draws < 1:
             raise FmAudioError(f"Ways: steps is {steps}, draws {draws}; give a power of two, often 8, and 1 or more, often 4")
@@ -186,7 +196,7 @@ class Ways(Taught):
     def __call__(self, head: Any, lesson: Lesson) -> Tensor:
         if _of_tokens(head, lesson):
             raise FmAudioError("Ways: mean velocities of tokens are no distribution; distil tokens by FlowMap or Reflow")
-        x0, sampling = lesson.x0, Sampling(self.steps, solver="midpoint", guidance=self.guidance)
+        x0, sampling = lesson.x0, replace(self.followed, steps=self.steps, solver="midpoint")
         with torch.no_grad():
             field, solver, times = self.field(lesson), sampling.make_solver(), sampling.times()
             way = [x0]

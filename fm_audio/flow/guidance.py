@@ -95,8 +95,8 @@ class GuidedField:
         items = torch.arange(len(self.mask), device=self.mask.device) if items is None else items
         mask, cond = self.mask[items], self.cond.rows(items)
         guided = self._guided(t, items)  # k
-        lean = guided.nonzero().flatten()
         self.forwards[items] += 1 + guided.long()
+        lean = items[:0] if self.w == 1.0 else guided.nonzero().flatten()  # an accelerator is not waited for where none is
         if not len(lean):
             plain = self._predicted(x, t, mask, cond, items)
             self._remember(plain, x, t, mask, items)
@@ -119,6 +119,10 @@ class GuidedField:
             if self.rescale > 0.0:
                 v = v.index_copy(0, lean, rescaled(v[lean], v_cond, x_null, t_null, mask_null, self.path, self.rescale))
         return v
+
+    def forget(self) -> None:
+        """Before another way through the same field: what the first one estimated is not told."""
+        self.previous = None
 
     def of_items(self, items: Int[Tensor, "k"]) -> Callable[[Frames, Times], Frames]:
         """The field of some items alone, as solvers ask that follow each at its own pace."""
@@ -145,7 +149,7 @@ class GuidedField:
         if self.memory is not None and not self.memory.asked:
             raise FmAudioError(
                 f"sampling: cache is {self.memory.threshold}, and this model's backbone has no middle blocks to leave out; "
-                "leave cache at 0 (DiT and MultiRate of three or more layers or stacks can do it)"
+                "leave cache at 0 (DiT and MultiRate of three or more layers or stacks can do it, ONNX exports cannot)"
             )
         return prediction
 

@@ -41,6 +41,8 @@ class Recorder:
 
     def __call__(self, field: Field, x0: Tensor, grid: Tensor) -> Tensor:
         x, v = _way(field, x0, grid)
+        if hasattr(field, "forget"):
+            field.forget()
         aside, _ = _way(field, x0 + ASIDE * x0.flip(-1), grid)  # a direction that is noise too, the same for the same item
         off = _size(aside - x).clamp(min=1e-12)  # N+1 b
         grown = off[-1] / off

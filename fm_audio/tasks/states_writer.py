@@ -67,9 +67,9 @@ class StatesWriter(TextWriter):
         ids, mask, _ = self.canvas(target, target_mask, generator)
         cond = drop_conditions(cond, len(ids), self.condition_drop, ids.device, generator)
         length = self.lengths.loss(cond, target_mask.sum(1))
-        cond = with_positions(cond, ids.shape[1], POSITIONS_WIDTH, len(ids), ids.device)
+        cond, null = (with_positions(c, ids.shape[1], POSITIONS_WIDTH, len(ids), ids.device) for c in (cond, cond.null()))
         x1 = self.frozen.states(ids, mask) / NOISE  # as noise of deviation NOISE would be to them
-        flow = self.head.loss(x1, mask, cond, "text", generator)
+        flow = self.head.loss(x1, mask, cond, "text", generator, null=null)
         at = generator.device if generator is not None else torch.device("cpu")
         rows = torch.randperm(len(ids), generator=generator, device=at)[: max(1, round(DECODED_SHARE * len(ids)))].to(ids.device)
         kept = torch.sigmoid(KEPT_MEAN + KEPT_STD * noise_like(x1[rows, :, :1], generator))

@@ -86,9 +86,11 @@ class TextWriter(nn.Module):
         ids, mask, scored = self.canvas(target, target_mask, generator)
         cond = drop_conditions(cond, len(ids), self.condition_drop, ids.device, generator)
         length = self.lengths.loss(cond, target_mask.sum(1))
-        cond = self.placed(cond, target_mask.sum(1), ids.shape[1])
+        sizes, distilled = target_mask.sum(1), self.head.objective is not None
+        null = self.placed(cond.null(), sizes, ids.shape[1]) if distilled else None  # of the teacher's guidance, as in sampling
+        cond = self.placed(cond, sizes, ids.shape[1])
         x1 = self._port.table(ids)
-        flow = self.head.loss(x1, mask, cond, "text", generator, scored=scored)
+        flow = self.head.loss(x1, mask, cond, "text", generator, scored=scored, null=null)
         return {"loss": flow + LENGTH_WEIGHT * length, "flow": flow, "length": length}
 
     def canvas(

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ from fm_audio.backbones.two_times import TwoTimes
 from fm_audio.checkpoint import load_into, load_model, read_config
 from fm_audio.flow.distillation import QUIETEST, WAY_STEPS, FlowMap, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
+from fm_audio.flow.sampling import Sampling
+from fm_audio.tasks.text_writer import require_guidance_was_trained
 from fm_audio.types import FmAudioError
 from fm_audio.voices.find import reachable
+from fm_audio.voices.presets import sampling_of
 from fm_audio.voices.reference import own_reference
 
 OBJECTIVES: Mapping[str, Any] = {"flow_map": FlowMap, "steps": Steps, "reflow": Reflow, "ways": Ways}
@@ -27,8 +32,9 @@ ITS_OWN = ("format", "fm_audio", "model", "sampling", "reference")  # of a stude
 
 class Distill:
     """teacher: the folder of a model of the same recipe. objective: flow_map, steps, reflow or ways, of
-    `fm_audio.flow.distillation`. guidance: the weight that the teacher is followed with; the student then needs none.
-    temperatures: the least and the most that noise is scaled by, near the student's own if it is to have one alone."""
+    `fm_audio.flow.distillation`. guidance: the weight that the teacher is followed with, in the interval and as rescaled as it
+    samples by itself; the student then needs none. temperatures: the least and the most that noise is scaled by, near the
+    student's own if it is to have one alone."""
 
     def __init__(
         self,
@@ -39,7 +45,7 @@ class Distill:
     ) -> None:
         if objective not in OBJECTIVES:
             raise FmAudioError(f"Distill: objective is {objective!r}; there are {', '.join(OBJECTIVES)}")
-        if not 0.0 <= temperatures[0] <= temperatures[1]:
+        if not 0.0 <= temperatures[0] <= temperatures[1] < math.inf:
             raise FmAudioError(f"Distill: temperatures are {temperatures}; give the least and the most, often 0.5 and 1")
         self.teacher, self.objective, self.guidance, self.temperatures = teacher, objective, guidance, temperatures
 
@@ -49,9 +55,17 @@ class Distill:
         Raises FmAudioError where the teacher is another kind of model, and where the task has no flow head or several.
         """
         load_into(task, self.teacher)
-        name, head = _head_of(task)
-        _, teacher = _head_of(load_model(self.teacher))
-        objective = OBJECTIVES[self.objective](teacher, self.guidance)
+        _, head = _head_of(task)
+        told = [name for name in head.ports if head._self_conditioned(name)]
+        if told:
+            raise FmAudioError(f"Distill: the port {told[0]} is self-conditioned, students are told no estimate; train without")
+        model = load_model(self.teacher)
+        _, teacher = _head_of(model)
+        followed = replace(teacher_sampling(self.teacher, model), guidance=self.guidance)
+        drop: Any = getattr(task, "condition_drop", None)
+        if drop is not None:
+            require_guidance_was_trained(followed, drop)
+        objective = OBJECTIVES[self.objective](teacher, followed)
         objective.temperatures = self.temperatures
         head.objective = objective
         for part in task.modules():
@@ -86,6 +100,12 @@ class Distill:
         sampling = {k: v for k, v in config.get("sampling", {}).items() if k == "temperature"}
         own = {"steps": 2, "guidance": 1.0, "guidance_rescale": 0.0}
         return {**kept, "sampling": {**sampling, **own}, "distilled": self.objective}
+
+
+def teacher_sampling(folder: str | Path, model: nn.Module) -> Sampling:
+    """How the model of a folder samples by itself, presets included."""
+    usual: Any = getattr(model, "default_sampling", None)
+    return sampling_of(Path(folder), read_config(folder), default=usual() if usual is not None else None)
 
 
 def _head_of(task: nn.Module) -> tuple[str, FlowHead]:
