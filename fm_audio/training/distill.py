@@ -62,9 +62,10 @@ class Distill:
         model = load_model(self.teacher)
         _, teacher = _head_of(model)
         followed = replace(teacher_sampling(self.teacher, model), guidance=self.guidance)
-        drop: Any = getattr(task, "condition_drop", None)
-        if drop is not None:
-            require_guidance_was_trained(followed, drop)
+        for part in task.modules():
+            drop: Any = getattr(part, "condition_drop", None)
+            if drop is not None and part is not head:  # some tasks drop conditions in the head's place
+                require_guidance_was_trained(followed, drop)
         objective = OBJECTIVES[self.objective](teacher, followed)
         objective.temperatures = self.temperatures
         head.objective = objective

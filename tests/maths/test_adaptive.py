@@ -26,6 +26,14 @@ def moving(x: Tensor, t: Tensor) -> Tensor:
     return -2 * t.to(x.dtype).view(-1, 1) * x**2
 
 
+@pytest.mark.parametrize("make", KINDS)
+def test_the_start_stays_as_it_was_though_a_field_gives_it_back(make: Callable[[], Solver]) -> None:
+    x0 = torch.rand(3, 2)
+    before = x0.clone()
+    x1 = make()(lambda x, t: x, x0, Uniform()(4))
+    assert torch.equal(x0, before) and torch.allclose(x1, math.e * x0, rtol=1e-2)
+
+
 class Rates:
     """x' = -rate (x - cos t), a rate for each item; counts what each was asked and how large the batches were."""
 

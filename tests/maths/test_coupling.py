@@ -44,6 +44,13 @@ def test_a_heavy_condition_keeps_noise_at_home() -> None:
     torch.testing.assert_close(MinibatchOT(1e6)(x0, x1, MASK, cond), x0)
 
 
+def test_padding_is_no_part_of_a_condition() -> None:
+    x0, x1 = _pair()
+    lying = torch.ones(4, 6, 2).masked_fill(~MASK[..., None], float("nan"))
+    same = Cond(frames=lying, vector=torch.ones(4, 1))
+    torch.testing.assert_close(MinibatchOT(5.0)(x0, x1, MASK, same), MinibatchOT(0.0)(x0, x1, MASK, Cond()))
+
+
 def test_alike_conditions_do_not_matter() -> None:
     x0, x1 = _pair()
     same = Cond(vector=torch.ones(4, 2), tokens=torch.ones(4, 3, 2))

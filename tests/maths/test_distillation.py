@@ -12,6 +12,7 @@ from fm_audio.backbones.dit import DiT
 from fm_audio.backbones.two_times import TwoTimes
 from fm_audio.flow.distillation import WAY_STEPS, FlowMap, Lesson, Objective, Reflow, Steps, Ways
 from fm_audio.flow.head import FlowHead
+from fm_audio.flow.path import VariancePreservingPath
 from fm_audio.flow.ports import MelPort
 from fm_audio.flow.sampling import Sampling
 from fm_audio.flow.token_port import TokenPort
@@ -219,6 +220,26 @@ def test_tokens_are_taught_as_probabilities() -> None:
         head.objective = of_mels
         with pytest.raises(FmAudioError, match="distil tokens by FlowMap or Reflow"):
             head.loss(x1, MASK, Cond(), "text")
+    head.path, head.objective = VariancePreservingPath(), FlowMap(teacher)
+    with pytest.raises(FmAudioError, match="joined on a straight path alone; distil by Reflow"):
+        head.loss(x1, MASK, Cond(), "text")
+
+
+def test_a_teacher_is_followed_with_its_interval_and_rescaling() -> None:
+    asked: list[Sampling] = []
+
+    class Asked(Exact):
+        def field(self, mask: Tensor, cond: Cond, sampling: Sampling, port: str, null: Cond | None) -> Any:
+            asked.append(sampling)
+            return super().field(mask, cond, sampling, port, null)
+
+    own = Sampling(steps=9, guidance=2.0, guidance_interval=(0.0, 0.5), guidance_rescale=0.7, temperature=0.3, solver="rk4")
+    kept = Sampling(guidance=2.0, guidance_interval=(0.0, 0.5), guidance_rescale=0.7)
+    for make in (FlowMap, Steps, Reflow, Ways):
+        head = student(make in (FlowMap, Ways))
+        head.objective = make(Asked(), own)  # type: ignore[arg-type]
+        head.loss(torch.randn(32, 3, 2), MASK, Cond())
+    assert asked == [kept] * 4 and head.objective is not None and head.objective.guidance == 2.0
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,29 @@ def test_no_other_choice_of_times_costs_less() -> None:
         Recorder().cost  # noqa: B018
 
 
+def test_the_second_way_is_told_nothing_of_the_first() -> None:
+    """A self-conditioned field is told its last estimate, which is none where a way begins."""
+
+    class Told:
+        previous: Tensor | None = None
+
+        def __init__(self) -> None:
+            self.begun: list[bool] = []
+
+        def forget(self) -> None:
+            self.previous = None
+
+        def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+            if float(t[0]) == 0.0:
+                self.begun.append(self.previous is None)
+            self.previous = x
+            return MixtureField()(x, t)
+
+    field = Told()
+    Recorder()(field, torch.randn(3, 2, 4), grids.Uniform()(6))
+    assert field.begun == [True, True]
+
+
 def size(x: Tensor) -> Tensor:
     return x.square().mean((1, 2)).sqrt()
 

@@ -77,6 +77,9 @@ def test_a_student_of_sounds_has_guidance_baked_in(tmp_path: Path, capsys: pytes
     data, out = str(tmp_path / "sounds/cuts.jsonl.gz"), tmp_path / "student"
     assert main(["distill", "--teacher", str(teacher), "--data", data, "-o", str(out), *QUICK]) == 0
     assert "guidance 3 baked in" in capsys.readouterr().err, "the weight that such models sample with"
+    task: Any = load_model(teacher)
+    Distill(str(teacher), guidance=3.0).begin(task)
+    assert task.head.objective.followed.guidance_rescale == load_sounds(teacher).sampling.guidance_rescale > 0
     assert load_sounds(out).sampling.guidance == 1.0
     assert main(["sound", "rain", "--seconds", "0.3", "-o", str(tmp_path / "a.wav"), "--model", str(out), "--steps", "1"]) == 0
 
@@ -114,13 +117,15 @@ def test_a_student_of_a_cloner_hears_what_its_teacher_heard(cuts: str, tmp_path:
 
 
 @pytest.mark.slow
-def test_steps_keeps_the_network_as_it_is_and_texts_are_distilled_too(tmp_path: Path) -> None:
+def test_steps_keeps_the_network_as_it_is_and_texts_are_distilled_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     node = {
         "class_path": "fm_audio.tasks.text_to_text.TextToText",
         "init_args": {
             "source": {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"longest": 12}},
             "target": {"class_path": "fm_audio.data.text.vocabulary.Letters", "init_args": {"longest": 12}},
-            "channels": 8, "text_width": 12, "text_layers": 1, "text_heads": 2,
+            "channels": 8, "text_width": 12, "text_layers": 1, "text_heads": 2, "condition_drop": 0.0,
             "backbone": {
                 "class_path": "fm_audio.backbones.dit.DiT",
                 "init_args": {"width": 16, "layers": 1, "heads": 2, "tokens_width": 12, "position_kernel": 0},
@@ -134,6 +139,13 @@ def test_steps_keeps_the_network_as_it_is_and_texts_are_distilled_too(tmp_path: 
         out = tmp_path / objective
         assert main(["distill", "--teacher", str(teacher), "--data", data, "-o", str(out), "--objective", objective, *QUICK]) == 0
         assert main(["text", "cat", "--model", str(out), "--steps", "1"]) == 0
+    asked = ["distill", "--teacher", str(teacher), "--data", data, "-o", str(tmp_path / "a"), *QUICK]
+    assert main([*asked, "--guidance", "2"]) == 2 and "not trained without its source" in capsys.readouterr().err
+    node["init_args"]["self_conditioning"] = 0.5
+    told = save_model(tmp_path / "told", node, instantiate(node).state_dict(), _speaking(node))
+    asked[2] = str(told)
+    assert main(asked) == 2 and "students are told no estimate" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
     wrapped = [read_config(tmp_path / o)["model"]["init_args"]["backbone"]["class_path"] for o in ("flow_map", "reflow")]
     assert wrapped[0].endswith("TwoTimes") and wrapped[1].endswith("DiT")
 
@@ -143,6 +155,8 @@ def test_what_cannot_be_distilled_is_refused(tiny_voice: Path, cuts: str, tmp_pa
         Distill("x", "magic")
     with pytest.raises(FmAudioError, match="give the least and the most"):
         Distill("x", temperatures=(0.7, 0.6))
+    with pytest.raises(FmAudioError, match="give the least and the most"):
+        Distill("x", temperatures=(0.7, float("inf")))
     task = load_model(tiny_voice)
     Distill(str(tiny_voice), "ways").begin(task)
     dropping = [m.p for m in task.modules() if isinstance(m, torch.nn.Dropout)]

@@ -185,6 +185,14 @@ def test_text_is_measured_in_edits_and_its_presets_are_used(tmp_path: Path, caps
     assert 1 < json.loads(capsys.readouterr().out)[0]["forwards"] <= 7
     assert main(["text", "cab", "--model", "g2p", "--preset", "best"]) == 2
     assert "has no sampling.json" in capsys.readouterr().err
+    told_again = text_model(tmp_path / "told", "text_to_text.TextToText", **small(True), self_conditioning=0.5)
+    asked[1] = str(told_again)
+    assert main([*asked, "--no-presets"]) == 2 and "which a self-conditioned head answers otherwise" in capsys.readouterr().err
+    few = ["--grid", "uniform", "--steps", "1", "2", "--temperature", "1", "--no-presets", "--most-forwards", "4"]
+    assert main(["frontier", str(told_again), "--data", str(tmp_path / "pairs.tsv"), *few]) == 0
+    report = json.loads((told_again / "frontier.json").read_text())
+    assert {p["solver"] for p in report["points"]} == {"euler", "ab2", "dpm++2m", "midpoint", "heun", "rk4"}
+    capsys.readouterr()
     free = text_model(tmp_path / "free", "text_to_text.TextToText", **small(False))
     assert main(["frontier", str(free), "--data", str(tmp_path / "pairs.tsv")]) == 2
     assert "writes freely" in capsys.readouterr().err

@@ -56,6 +56,22 @@ def taught(model: Any, steps: int, source: bool = True, rate: float = 5e-3) -> A
     return model.eval()
 
 
+def test_what_a_teacher_leans_away_from_is_what_it_leans_away_from_in_sampling() -> None:
+    model, seen = make(condition_drop=0.1), []
+
+    def objective(head: Any, lesson: Any) -> torch.Tensor:
+        seen.append(lesson.null)
+        return lesson.x1.sum() * 0.0
+
+    objective.noise_scale = lambda b, generator, device: torch.ones(b, 1, 1)  # type: ignore[attr-defined]
+    objective.guidance = 2.0  # type: ignore[attr-defined]
+    model.writer.head.objective = objective  # type: ignore[assignment]
+    model.loss(batch(WORDS[:3]), torch.Generator().manual_seed(0))
+    placed = model.writer.placed(Cond(), torch.tensor([1, 1, 1]), seen[0].frames.shape[1])
+    assert placed.frames is not None and torch.equal(seen[0].frames, placed.frames), "places are told to it, too"
+    assert not seen[0].tokens.any()
+
+
 @cache
 def learnt() -> TextToText:
     return taught(make(self_conditioning=0.5), 140, rate=8e-3)
