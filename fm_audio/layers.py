@@ -38,7 +38,7 @@ def jumping(gap: Tensor | float) -> Iterator[None]:
 def jump(t: Tensor) -> Tensor:
     """(b,) of the rows of a forward at times t (b,), whichever of the batch they are (`fm_audio.rows`)."""
     gap = _JUMP.get()
-    return of_rows(gap.to(t), len(t)) if isinstance(gap, Tensor) else torch.full_like(t, gap)
+    return of_rows(gap.to(t), t.shape[0]) if isinstance(gap, Tensor) else torch.full_like(t, gap)
 
 
 class TimeEmbedding(nn.Module):

@@ -6,15 +6,18 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import fm_audio
-from fm_audio.checkpoint import CONFIG, load_model, read_config
+from fm_audio.checkpoint import CONFIG, load_model, read_config, save_model
 from fm_audio.cli import main
 from fm_audio.runtime import export
+from fm_audio.training.distill import Distill
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice
 
@@ -101,3 +104,21 @@ def test_int8_is_smaller_and_near(
     assert (out / "vocoder.onnx").read_bytes() == (exported / "vocoder.onnx").read_bytes()
     ours, theirs = (fm_audio.load(path).say("Hello.", seconds=1.0, seed=3).samples for path in (exported, out))
     assert 0 < np.abs(ours - theirs).mean() < np.abs(ours).mean()
+
+
+def test_a_student_is_told_how_far_it_goes_and_refuses_what_it_was_not_taught(voice_folder: Path, tmp_path: Path) -> None:
+    teacher: Any = load_model(voice_folder)
+    distilled = Distill(str(voice_folder), "ways")
+    distilled.begin(teacher)
+    torch.nn.init.normal_(teacher.head.backbone.gap[2].weight, std=0.5)
+    node = distilled.exported(read_config(voice_folder)["model"])
+    student = save_model(tmp_path / "student", node, teacher.state_dict(), distilled.beside(tmp_path / "student"))
+    assert main(["export", str(student), str(tmp_path / "exported"), "--onnx"]) == 0
+    ours, theirs = fm_audio.load(student), fm_audio.load(tmp_path / "exported", runtime="onnx")
+    said = [[v.say(TEXTS[0], seed=3, steps=steps).samples for v in (ours, theirs)] for steps in (1, 2)]
+    for mine, other in said:
+        assert np.abs(mine - other).max() <= NEAR * np.abs(mine).max()
+    assert np.abs(said[0][0] - said[1][0]).max() > 10 * NEAR * np.abs(said[0][0]).max(), "how far it goes matters"
+    for voice in (ours, theirs):
+        with pytest.raises(FmAudioError, match="in at most 8 steps of the uniform grid"):
+            voice.say(TEXTS[0], steps=9)
