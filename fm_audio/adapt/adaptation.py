@@ -32,7 +32,7 @@ from fm_audio.adapt.speaking import SpeakingPupil
 from fm_audio.adapt.watch import Watch
 from fm_audio.audio import Audio
 from fm_audio.bandwidth import spectrum_end_hz
-from fm_audio.checkpoint import instantiate
+from fm_audio.checkpoint import instantiate, read_config
 from fm_audio.data.cuts import wave_of_cut
 from fm_audio.data.text.extended import Extended
 from fm_audio.evaluation.judge import Judges, Result
@@ -41,7 +41,7 @@ from fm_audio.evaluation.protocols import load_protocol
 from fm_audio.folders import becoming, require_new
 from fm_audio.training.low_rank import target_layers, usual_targets
 from fm_audio.types import FmAudioError
-from fm_audio.voices.adapter import fingerprint, write_adapter
+from fm_audio.voices.adapter import fingerprint, require_bendable, write_adapter
 from fm_audio.voices.cloner import KIND as CLONES
 from fm_audio.voices.cloner import cloner_folder
 from fm_audio.voices.find import find
@@ -99,6 +99,7 @@ def adapt(
     require_new(out)
     _require_end(settings, ears)
     pupil = _pupil(base, source.voice, settings)
+    require_bendable(pupil.folder, read_config(pupil.folder))
     if settings.full:
         pupil.require_whole()
     pupil.require_free()

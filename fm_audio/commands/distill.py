@@ -7,6 +7,7 @@ For runs of hours, with checkpoints, any recipe distils by a flag instead: `--mo
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from fm_audio.adapt.folders import base_of, write_merged
 from fm_audio.checkpoint import load_model, read_config, save_model
+from fm_audio.commands.export import model_named
 from fm_audio.commands.running import add_training_precision
 from fm_audio.data.pairs import PairsDataModule
 from fm_audio.data.speech import SpeechDataModule
@@ -30,7 +32,7 @@ from fm_audio.voices.adapter import TENSORS, read_adapter
 from fm_audio.voices.find import device_named
 
 EXAMPLES = """examples:
-  fm-audio distill --teacher fm_audio/voices/english --data data/kokoro_voices/cuts.jsonl.gz -o runs/english_fast --minutes 60
+  fm-audio distill --teacher english --data data/kokoro_voices/cuts.jsonl.gz -o runs/english_fast --minutes 60
   fm-audio distill --teacher voices/anna --data data/anna/cuts.jsonl.gz -o voices/anna_fast --steps 2000      an adapter too
   fm-audio distill --teacher runs/pronunciation/model --data data/pronunciations/train.tsv -o runs/fast --guidance 1"""
 TOKENS_A_SECOND = 50  # a batch of texts that costs about what so much sound does
@@ -43,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    teacher = "a model folder, or an adapter of fm-audio adapt"
-    made.add_argument("--teacher", type=Path, required=True, metavar="DIR", help=teacher)
+    teacher = "a model folder, the name of one that ships, or an adapter of fm-audio adapt"
+    made.add_argument("--teacher", type=Path, required=True, metavar="NAME|DIR", help=teacher)
     made.add_argument("--data", required=True, nargs="+", metavar="FILE", help="cuts.jsonl.gz, or pairs.tsv of a text model")
     made.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the new folder to write")
     made.add_argument("--objective", choices=sorted(OBJECTIVES), default="flow_map", help="(default: flow_map)")
@@ -65,9 +67,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Exit code 0 when the folder was written whole. Raises FmAudioError, before long work, for what cannot be distilled."""
     given = parser().parse_args(argv)
-    if given.steps < 1 or given.batch <= 0 or (given.minutes is not None and given.minutes <= 0):
+    if given.steps < 1 or not given.batch > 0 or not (given.minutes is None or given.minutes > 0):
         raise FmAudioError("--steps, --minutes and --batch: give numbers above 0")
-    if given.learning_rate <= 0:
+    if not 0 < given.learning_rate < math.inf:
         raise FmAudioError(f"--learning-rate: is {given.learning_rate:g}; give a number above 0, often 0.0003")
     device_named(given.device)
     require_new(given.out)
@@ -88,9 +90,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def whole_teacher(folder: Path, scratch: Path) -> Path:
-    """The folder itself; of an adapter, a whole model made of it and its base, in `scratch`."""
+    """The folder itself, or the one of a model that ships; of an adapter, a whole model made of it and its base, in `scratch`."""
     if not (folder / TENSORS).is_file():
-        return folder
+        return folder if folder.exists() else model_named(str(folder))[0]
     adapter = read_adapter(folder)
     write_merged(scratch, adapter, base_of(adapter), half=False)
     return scratch

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fm_audio
-from fm_audio.checkpoint import CONFIG, WEIGHTS_NODE, load_model, read_config
+from fm_audio.checkpoint import CONFIG, WEIGHTS_NODE, load_model, read_config, read_json
 from fm_audio.folders import becoming, require_new
 from fm_audio.runtime.export import Written, export_models
 from fm_audio.types import FmAudioError
@@ -98,7 +98,8 @@ def model_named(source: str) -> tuple[Path, str | None]:
     """
     folder = Path(source)
     if (folder / CONFIG).is_file():
-        if json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("kind") == ADAPTER:
+        config = read_json(folder / CONFIG, "model", "give the folder of a model")
+        if isinstance(config, dict) and config.get("kind") == ADAPTER:
             raise FmAudioError(f"{folder}: is an adapter; make the voice whole first: fm-audio adapt merge {folder} -o WHOLE")
         return folder, None
     if (folder / "config.yaml").is_file():

@@ -110,8 +110,10 @@ def main(argv: Sequence[str]) -> int:
         print(f"fm-audio frontier: no presets: none of them can say {TWO_NULL}; measure another --guidance too", file=sys.stderr)
     elif not given.no_presets:
         _write_presets(subject.folder, _presets(report, given, own, chosen))
-    for name in (name for name in ADAPTIVE if getattr(given, name) and not any(name in p.adaptive for p in points)):
-        print(f"fm-audio frontier: --{name.replace('_', '-')} was not measured: {WHERE_ADAPTIVE}", file=sys.stderr)
+    idle = [name for name in ADAPTIVE if getattr(given, name) and not any(name in p.adaptive for p in points)]
+    if idle:
+        asked = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        print(f"fm-audio frontier: not measured: {asked}; {WHERE_ADAPTIVE}", file=sys.stderr)
     if given.json:
         print(json.dumps(report, indent=2))
         return 0

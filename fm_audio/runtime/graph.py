@@ -21,6 +21,7 @@ class Graph(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self.path = path
         runtime = require("onnxruntime", "an ONNX export", ONNX_COMMAND)
         if not path.is_file():
             raise FmAudioError(f"{path}: this part of the export is missing; export the model again")
@@ -41,5 +42,8 @@ class Graph(nn.Module):
 
     def answers(self, *inputs: Tensor) -> list[Tensor]:
         """All answers, to inputs in the order of the file's."""
+        if len(inputs) != len(self.names):
+            takes = ", ".join(self.names)
+            raise FmAudioError(f"{self.path}: is given {len(inputs)} inputs and takes {takes}; export the model again")
         told = {name: given.detach().cpu().numpy() for name, given in zip(self.names, inputs, strict=True)}
         return [torch.from_numpy(answer).to(self.weight.device) for answer in self.session.run(None, told)]

@@ -64,16 +64,21 @@ class Adapter:
 def fingerprint(folder: Path) -> str:
     """16 hexadecimal digits that change with any weight of a model folder, or with the model that its config names."""
     config = read_config(folder)
-    if WEIGHTS_NODE in config:
-        raise FmAudioError(
-            f"{folder}: an ONNX export wears no adapter; make the voice whole (fm-audio adapt merge) and export that"
-        )
+    require_bendable(folder, config)
     digest = hashlib.sha256(json.dumps(config["model"], sort_keys=True).encode())
     try:
         digest.update((folder / WEIGHTS).read_bytes())
     except OSError as e:
         raise FmAudioError(f"{folder / WEIGHTS}: cannot be read ({e.strerror}); copy {WEIGHTS} beside {CONFIG}") from e
     return digest.hexdigest()[:16]
+
+
+def require_bendable(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse weights that no adapter can change."""
+    if WEIGHTS_NODE in config:
+        raise FmAudioError(
+            f"{folder}: an ONNX export wears no adapter; make the voice whole (fm-audio adapt merge) and export that"
+        )
 
 
 def write_adapter(folder: Path, adapter: Adapter) -> None:

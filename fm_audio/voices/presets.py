@@ -41,6 +41,9 @@ def sampling_of(
     chosen = presets.get(preset or USUAL)
     if chosen is None:
         raise FmAudioError(f"preset {preset!r}: {folder} has {', '.join(presets)}")
+    if not isinstance(chosen, dict) or not isinstance(chosen.get("sampling"), dict):
+        lacks = f"its preset {preset or USUAL!r} names no sampling; measure them again with fm-audio frontier"
+        raise FmAudioError(f"{folder / FILE}: {lacks}")
     return base.changed(**_known(folder, chosen["sampling"]))
 
 

@@ -15,6 +15,7 @@ import torch
 from fm_audio.audio import Audio
 from fm_audio.checkpoint import CONFIG, instantiate, load_model, read_config, save_model
 from fm_audio.cli import main
+from fm_audio.commands.distill import whole_teacher
 from fm_audio.data.cuts import load_cuts
 from fm_audio.data.preparation.prepare import write_cuts
 from fm_audio.training.distill import Distill
@@ -22,6 +23,7 @@ from fm_audio.training.export import _speaking
 from fm_audio.types import FmAudioError
 from fm_audio.voices import load
 from fm_audio.voices.cloner import load_cloner
+from fm_audio.voices.find import SHIPPED
 from fm_audio.voices.reference import Reference
 from fm_audio.voices.sounds import load_sounds
 from tests.unit.adapt.test_adapting_cloners import our_cloner
@@ -167,6 +169,9 @@ def test_what_cannot_be_distilled_is_refused(tiny_voice: Path, cuts: str, tmp_pa
     assert main(["distill", "--teacher", str(tmp_path), "--data", cuts, "-o", str(tmp_path / "a"), *QUICK]) == 2
     assert main(["distill", "--teacher", str(tiny_voice), "--data", cuts, "-o", str(tmp_path / "a"), "--steps", "0"]) == 2
     asked = ["distill", "--teacher", str(tiny_voice), "--data", cuts, "-o", str(tmp_path / "a"), *QUICK]
-    assert main([*asked, "--learning-rate", "-1"]) == 2
+    for wrong in (["--learning-rate", "-1"], ["--learning-rate", "nan"], ["--minutes", "nan"], ["--batch", "nan"]):
+        assert main([*asked, *wrong]) == 2
+    assert main(["distill", "--teacher", "nobody", *asked[3:]]) == 2
+    assert whole_teacher(Path("heart"), tmp_path) == SHIPPED / "english" and whole_teacher(Path("g2p"), tmp_path).name == "g2p"
     assert torch.cuda.is_available() or main([*asked, "--device", "cuda"]) == 2
     assert not (tmp_path / "a").exists() and not list(tmp_path.glob(".a*"))

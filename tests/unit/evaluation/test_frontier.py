@@ -126,7 +126,7 @@ def test_presets_of_a_voice_are_measured_written_and_used(
     few = ["frontier", str(folder), "--data", str(tmp_path / "lines.txt"), "--solver", "euler", "--steps", "1", "4"]
     assert main([*few, "--grid", "sway", "--rest", "0.1", "--guidance", "own"]) == 0
     said = capsys.readouterr().err
-    assert "sampling.json stays as it is: its presets were chosen by ears" in said and "--rest was not measured: adaptive" in said
+    assert "sampling.json stays as it is: its presets were chosen by ears" in said and "not measured: --rest; adaptive" in said
     assert json.loads((folder / FILE).read_text()) == told
     assert len(voice.say("Hello.", steps=3).samples) > 0, "other steps may be asked for, whatever grid the preset has"
     assert main(["say", "Hello.", "-o", str(tmp_path / "a.wav"), "--voice", str(folder), "--preset", "best"]) == 0
@@ -159,6 +159,9 @@ def test_folders_without_presets_say_so(tiny_voice: Path, tmp_path: Path) -> Non
         load(tiny_voice, preset="fast")
     (tmp_path / FILE).write_text("{}")
     with pytest.raises(FmAudioError, match="holds no presets of format 1"):
+        sampling_of(tmp_path, {})
+    (tmp_path / FILE).write_text('{"format": 1, "presets": {"balanced": {"forwards": 4}}}')
+    with pytest.raises(FmAudioError, match="its preset 'balanced' names no sampling"):
         sampling_of(tmp_path, {})
     with pytest.raises(FmAudioError, match="its sampling has stepz"):
         sampling_of(tmp_path / "none", {"sampling": {"stepz": 3}})

@@ -88,3 +88,8 @@ def test_what_is_not_installed_is_said(
 def test_an_export_wears_no_adapter(exported: Path) -> None:
     with pytest.raises(FmAudioError, match="wears no adapter"):
         fingerprint(exported)
+
+
+def test_a_config_that_is_no_json_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text("{ broken")
+    assert "is not JSON" in refused(["export", str(tmp_path), str(tmp_path / "out"), "--onnx"], capsys)

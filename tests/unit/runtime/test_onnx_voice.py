@@ -17,6 +17,7 @@ import fm_audio
 from fm_audio.checkpoint import CONFIG, load_model, read_config, save_model
 from fm_audio.cli import main
 from fm_audio.runtime import export
+from fm_audio.runtime.part import Part
 from fm_audio.training.distill import Distill
 from fm_audio.types import FmAudioError
 from fm_audio.voices import Voice
@@ -90,6 +91,24 @@ def test_a_damaged_export_is_said(exported: Path, tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+def test_files_of_other_parts_are_said(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "mixed")
+    shutil.copy(exported / "pitch.onnx", tmp_path / "mixed" / "field.onnx")
+    with pytest.raises(FmAudioError, match=r"field.onnx: is given \d+ inputs and takes .*; export the model again"):
+        fm_audio.load(tmp_path / "mixed").say(TEXTS[0])
+
+
+def test_an_export_cannot_be_adapted(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "wavs"
+    data.mkdir()
+    for i in range(12):
+        soundfile.write(data / f"{i}.wav", np.sin(np.arange(48_000) * (i + 1) / 60) * np.sin(np.arange(48_000) / 4000), 24_000)
+        (data / f"{i}.txt").write_text("hello there")
+    asked = ["adapt", "--voice", str(exported), "--data", str(data), "-o", str(tmp_path / "out"), "--judge", "none"]
+    assert main([*asked, "--consent", "asked", "--licence", "CC0-1.0", "--steps", "2"]) == 2
+    assert "wears no adapter" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_int8_is_smaller_and_near(
     voice_folder: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +125,19 @@ def test_int8_is_smaller_and_near(
     assert 0 < np.abs(ours - theirs).mean() < np.abs(ours).mean()
 
 
-def test_a_student_is_told_how_far_it_goes_and_refuses_what_it_was_not_taught(voice_folder: Path, tmp_path: Path) -> None:
+def test_a_student_is_told_how_far_it_goes_and_refuses_what_it_was_not_taught(
+    voice_folder: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = export._write
+
+    def only_the_field(part: Part, path: Path) -> None:
+        """All else is the teacher's, and takes its time."""
+        if part.name == "field":
+            write(part, path)
+        else:
+            shutil.copy(exported / path.name, path)
+
+    monkeypatch.setattr(export, "_write", only_the_field)
     teacher: Any = load_model(voice_folder)
     distilled = Distill(str(voice_folder), "ways")
     distilled.begin(teacher)
