@@ -21,6 +21,13 @@ from benchmarks.machine import ROOT
 from fm_audio.types import FmAudioError
 
 
+def _in_a_folder(text: str) -> Path:
+    """A file that can be written when all is measured."""
+    if not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{Path(text).parent} is no folder; make it first")
+    return Path(text)
+
+
 def add_options(made: argparse.ArgumentParser, threads: Sequence[int], rounds: int, tiny: str) -> None:
     """What all benchmarks take: `threads` and `rounds` are the defaults, `tiny` says what is small with --tiny."""
     usual = " ".join(map(str, threads))
@@ -28,7 +35,7 @@ def add_options(made: argparse.ArgumentParser, threads: Sequence[int], rounds: i
     made.add_argument("--rounds", type=int, default=rounds, metavar="N", help=f"after one that warms up (default: {rounds})")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     made.add_argument("--tiny", action="store_true", help=f"{tiny}, to try this out; figures mean nothing")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write everything here too")
+    made.add_argument("--json", type=_in_a_folder, metavar="FILE", help="write everything here too")
 
 
 @dataclass(frozen=True)

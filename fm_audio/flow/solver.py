@@ -151,7 +151,8 @@ class DDIM:
 
 class DPMSolverPP2M:
     """DDIM with the data drawn on through the last two estimates in l = log(alpha / sigma) (Lu et al. 2022, "DPM-Solver++",
-    algorithm 2). Second order for one forward a step; where l is infinite, in the first and the last step, DDIM's.
+    algorithm 2). Second order for one forward a step; where l or the one before is infinite, DDIM's: the last step,
+    the first, and the second where l begins at minus infinity.
 
         x' = sigma'/sigma x + (alpha' - alpha sigma'/sigma) D,   D = x1 + (l' - l) / (2 (l - l_before)) (x1 - x1_before)
     """

@@ -107,6 +107,12 @@ def test_wrong_questions_are_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--recipe nowhere.yaml: cannot be read" in err and "--rounds: given 0; give 1 or more" in err
 
 
+def test_where_the_figures_go_is_known_before_they_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        training.main(["--tiny", "--json", str(tmp_path / "none" / "x.json")])
+    assert "is no folder; make it first" in capsys.readouterr().err
+
+
 def test_a_table_has_every_column_and_shows_its_numbers() -> None:
     assert table([{"a": 1, "b": 0.12345}, {"a": 12345, "c": 2345.6}]) == (
         "| a | b | c |\n| --- | --- | --- |\n| 1 | 0.123 |  |\n| 12,345 |  | 2346 |"
