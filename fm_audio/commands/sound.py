@@ -62,6 +62,8 @@ def _run(given: argparse.Namespace) -> int:
         raise FmAudioError("--strength: says how much of --start changes; give --start FILE too")
     if (given.between is not None) != (given.fill is not None):
         raise FmAudioError("--fill and --between: give both, a sound and the two times between which it is made anew")
+    if given.fill is not None and given.seconds is not None:
+        raise FmAudioError("--seconds: a sound that is filled keeps its length; leave it out")
     if given.retrieve is not None and (given.bank is None or given.retrieve < 1):
         raise FmAudioError(f"--retrieve {given.retrieve}: give 1 or more, and --bank DIR to take them from")
     if given.count is not None and given.count < 1:

@@ -118,6 +118,7 @@ def test_mistakes_are_named(
         (["rain", "--model", str(folder), "--extend", str(tone)], "until when"),
         (["rain", "--model", str(folder), "--extend", str(tone), "--seconds", "0.5"], "give two times in order"),
         (["rain", "--model", str(folder), "--fill", str(tone)], "--fill and --between: give both"),
+        (["rain", "--seconds", "2", "--fill", str(tone), "--between", "0.2", "0.5"], "that is filled keeps its length"),
         (["rain", "--model", str(folder), "--fill", str(tone), "--between", "5", "6"], "which lasts 0.80 s"),
         (["rain", "--model", str(folder), "--count", "0"], "--count: given 0"),
         (["rain", "--model", str(tiny_voice)], "makes no sounds"),
