@@ -97,9 +97,9 @@ def _evaluate(given: argparse.Namespace) -> None:
     sentences, takes, source = _recorded(given) if given.audio else _cloned(given, cast) if given.clone else _spoken(given)
     if given.similarity == "self" and len(sentences.sentences) < 2:
         raise FmAudioError("--similarity self: compares recordings with each other and needs two or more; raise --limit")
+    judges = _judges(given)
     if given.out:
         _make_folder(given.out)
-    judges = _judges(given)
     protocol = sentences.judged_by(**judges.recogniser.settings)
     voices = cloning.voices_of(judges.speaker, cast) if judges.speaker and cast else {}
     results = []

@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
+    if given.extra is not None and not isinstance(given.extra, dict):
+        raise FmAudioError("--extra: give a JSON object, such as '{\"default_voice\": \"anna\"}'")
     if not given.onnx:
         if given.int8:
             raise FmAudioError("--int8: is for ONNX files; give --onnx too")

@@ -101,7 +101,10 @@ def main(argv: Sequence[str]) -> int:
     finally:
         torch.set_num_threads(before)
     if not points:
-        raise FmAudioError("frontier: nothing asked for is within --most-forwards; raise it")
+        raise FmAudioError(
+            "frontier: nothing asked for can be measured; raise --most-forwards, or give --steps that the grid has "
+            "(epss: 5, 6, 7, 10, 12 or 16; learned: up to 48; others than uniform: from 2)"
+        )
     chosen = presets(points)
     report = _report(given, subject, own, points, chosen)
     save_json(out / RESULTS, report)

@@ -90,6 +90,10 @@ def test_an_export_wears_no_adapter(exported: Path) -> None:
         fingerprint(exported)
 
 
+def test_what_joins_a_config_is_an_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give a JSON object" in refused(["export", str(tmp_path), str(tmp_path / "out"), "--extra", "[1]"], capsys)
+
+
 def test_a_config_that_is_no_json_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.json").write_text("{ broken")
     assert "is not JSON" in refused(["export", str(tmp_path), str(tmp_path / "out"), "--onnx"], capsys)
